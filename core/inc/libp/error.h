@@ -1,0 +1,61 @@
+#pragma once
+
+// Why something failed: one closed list of reasons, plus the system's own error number where there
+// is one. Every pipe that breaks, every connection that ends and every log line's `end=` comes from
+// this list, so that the same failure has the same name everywhere.
+//
+// An error is a value. It is never thrown, and never converted from one reason into a vaguer one on
+// its way up: the layer that failed names the reason, the layers above pass it on.
+
+#include <cstdint>
+#include <string>
+
+namespace libp {
+
+enum class reason : std::uint8_t {
+    none,             // no error
+    peer_reset,       // the other end sent RST, or went away without finishing
+    local_abort,      // this end gave up: reset() was called, or an owner went away
+    refused,          // connect: nobody listens there
+    unreachable,      // connect: no route, network or host down
+    timed_out,        // connect, handshake or keepalive: no answer in time
+    handshake_timeout,// connected, but the protocol above never got going
+    idle_timeout,     // nothing moved for --idle-timeout
+    linger_timeout,   // half closed, and then nothing moved for --linger
+    resolve_failed,   // the name has no address
+    truncated,        // the stream below ended inside a datagram or a frame
+    protocol_error,   // the peer said something the protocol does not allow
+    checksum_error,   // a header or payload CRC did not match
+    oversize,         // a datagram larger than the bound
+    flow_control,     // the peer sent more than it was granted
+    session_lost,     // a striped session has no subflow left and its time is up
+    peer_restarted,   // the other end of a session is a new process
+    self_connect,     // both ends of a subflow are this process
+    refused_by_peer,  // the far end could not, or would not, open what was asked for
+    limit,            // a configured bound (connections, streams, memory)
+    address_in_use,   // bind: somebody is there
+    permission,       // the system or the configuration says no
+    invalid,          // a malformed address, option or spec
+    unsupported,      // not on this system
+    drain_cut,        // still alive when --drain ran out
+    system,           // anything else; os_errno says what
+};
+
+struct error {
+    reason why = reason::none;
+    int os_errno = 0;  // errno of the failed call, or a resolver's EAI_* when why is resolve_failed; 0: none
+
+    constexpr explicit operator bool() const noexcept { return why != reason::none; }
+    friend constexpr bool operator==(const error&, const error&) noexcept = default;
+};
+
+// The reason's name as logs and tests know it: "peer_reset".
+const char* name_of(reason why) noexcept;
+
+// For people: "connection refused", "no route to host", "header checksum mismatch". Lower case, no full stop.
+std::string to_string(const error& e);
+
+// The reason that an errno stands for: ECONNREFUSED -> refused. Unknown ones become `system`.
+error error_from_errno(int os_errno) noexcept;
+
+}  // namespace libp
