@@ -23,12 +23,13 @@ inline constexpr bool debug_build = LIBP_DEBUG != 0;
 
 inline void check(bool holds, const char* what,
                   std::source_location where = std::source_location::current()) noexcept {
-    if (!holds) [[unlikely]] fail(what, where);
+    if (!holds) [[unlikely]]
+        fail(what, where);
 }
 
-inline void debug_check([[maybe_unused]] bool holds, [[maybe_unused]] const char* what,
-                        [[maybe_unused]] std::source_location where =
-                            std::source_location::current()) noexcept {
+inline void debug_check(
+    [[maybe_unused]] bool holds, [[maybe_unused]] const char* what,
+    [[maybe_unused]] std::source_location where = std::source_location::current()) noexcept {
     if constexpr (debug_build) check(holds, what, where);
 }
 

@@ -27,9 +27,10 @@ class delegate<R(Args...)> {
     // A delegate that calls `(object.*Method)(args...)`. `object` must outlive every call.
     template <auto Method, class T>
     static constexpr delegate to(T& object) noexcept {
-        return delegate(const_cast<std::remove_cv_t<T>*>(&object), [](void* self, Args... args) -> R {
-            return (static_cast<T*>(self)->*Method)(std::forward<Args>(args)...);
-        });
+        return delegate(const_cast<std::remove_cv_t<T>*>(&object),
+                        [](void* self, Args... args) -> R {
+                            return (static_cast<T*>(self)->*Method)(std::forward<Args>(args)...);
+                        });
     }
 
     // A delegate that calls a callable that somebody else keeps alive (a lambda in a test, say).

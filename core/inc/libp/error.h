@@ -13,37 +13,38 @@
 namespace libp {
 
 enum class reason : std::uint8_t {
-    none,             // no error
-    peer_reset,       // the other end sent RST, or went away without finishing
-    local_abort,      // this end gave up: reset() was called, or an owner went away
-    refused,          // connect: nobody listens there
-    unreachable,      // connect: no route, network or host down
-    timed_out,        // connect, handshake or keepalive: no answer in time
-    handshake_timeout,// connected, but the protocol above never got going
-    idle_timeout,     // nothing moved for --idle-timeout
-    linger_timeout,   // half closed, and then nothing moved for --linger
-    resolve_failed,   // the name has no address
-    truncated,        // the stream below ended inside a datagram or a frame
-    protocol_error,   // the peer said something the protocol does not allow
-    checksum_error,   // a header or payload CRC did not match
-    oversize,         // a datagram larger than the bound
-    flow_control,     // the peer sent more than it was granted
-    session_lost,     // a striped session has no subflow left and its time is up
-    peer_restarted,   // the other end of a session is a new process
-    self_connect,     // both ends of a subflow are this process
-    refused_by_peer,  // the far end could not, or would not, open what was asked for
-    limit,            // a configured bound (connections, streams, memory)
-    address_in_use,   // bind: somebody is there
-    permission,       // the system or the configuration says no
-    invalid,          // a malformed address, option or spec
-    unsupported,      // not on this system
-    drain_cut,        // still alive when --drain ran out
-    system,           // anything else; os_errno says what
+    none,               // no error
+    peer_reset,         // the other end sent RST, or went away without finishing
+    local_abort,        // this end gave up: reset() was called, or an owner went away
+    refused,            // connect: nobody listens there
+    unreachable,        // connect: no route, network or host down
+    timed_out,          // connect, handshake or keepalive: no answer in time
+    handshake_timeout,  // connected, but the protocol above never got going
+    idle_timeout,       // nothing moved for --idle-timeout
+    linger_timeout,     // half closed, and then nothing moved for --linger
+    resolve_failed,     // the name has no address
+    truncated,          // the stream below ended inside a datagram or a frame
+    protocol_error,     // the peer said something the protocol does not allow
+    checksum_error,     // a header or payload CRC did not match
+    oversize,           // a datagram larger than the bound
+    flow_control,       // the peer sent more than it was granted
+    session_lost,       // a striped session has no subflow left and its time is up
+    peer_restarted,     // the other end of a session is a new process
+    self_connect,       // both ends of a subflow are this process
+    refused_by_peer,    // the far end could not, or would not, open what was asked for
+    limit,              // a configured bound (connections, streams, memory)
+    address_in_use,     // bind: somebody is there
+    permission,         // the system or the configuration says no
+    invalid,            // a malformed address, option or spec
+    unsupported,        // not on this system
+    drain_cut,          // still alive when --drain ran out
+    system,             // anything else; os_errno says what
 };
 
 struct error {
     reason why = reason::none;
-    int os_errno = 0;  // errno of the failed call, or a resolver's EAI_* when why is resolve_failed; 0: none
+    int os_errno =
+        0;  // errno of the failed call, or a resolver's EAI_* when why is resolve_failed; 0: none
 
     constexpr explicit operator bool() const noexcept { return why != reason::none; }
     friend constexpr bool operator==(const error&, const error&) noexcept = default;

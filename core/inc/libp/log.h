@@ -40,9 +40,11 @@ struct log_field {
 using log_fields = std::initializer_list<log_field>;
 
 // One line without its line end, `time` first as it stands.
-std::string format_text(std::string_view time, log_level level, std::string_view topic, log_fields fields);
+std::string format_text(std::string_view time, log_level level, std::string_view topic,
+                        log_fields fields);
 // One JSON object: {"time":...,"level":...,"topic":...,fields...}. Invalid UTF-8 becomes U+FFFD.
-std::string format_json(std::string_view time, log_level level, std::string_view topic, log_fields fields);
+std::string format_json(std::string_view time, log_level level, std::string_view topic,
+                        log_fields fields);
 
 class log_sink {
   public:

@@ -29,7 +29,9 @@ constexpr instant saturating_add(instant at, duration d) noexcept {
     return at > never - d ? never : at + d;
 }
 
-constexpr double seconds(duration d) noexcept { return std::chrono::duration<double>(d).count(); }
+constexpr double seconds(duration d) noexcept {
+    return std::chrono::duration<double>(d).count();
+}
 
 using namespace std::chrono_literals;
 

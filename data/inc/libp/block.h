@@ -61,7 +61,9 @@ class block_ref {
     explicit operator bool() const noexcept { return block_ != nullptr; }
     block* operator->() const noexcept { return block_; }
     block& operator*() const noexcept { return *block_; }
-    friend bool operator==(const block_ref& a, const block_ref& b) noexcept { return a.block_ == b.block_; }
+    friend bool operator==(const block_ref& a, const block_ref& b) noexcept {
+        return a.block_ == b.block_;
+    }
 
   private:
     friend class block_pool;
@@ -89,7 +91,8 @@ class block_pool {
     void trim() noexcept;
 
     static constexpr std::size_t classes = 5;
-    static constexpr std::size_t class_size[classes] = {512, 4 * kib, 16 * kib, 64 * kib, 256 * kib};
+    static constexpr std::size_t class_size[classes] = {512, 4 * kib, 16 * kib, 64 * kib,
+                                                        256 * kib};
 
   private:
     friend class block_ref;

@@ -74,7 +74,8 @@ class intrusive_list {
 
     // Moves everything from `other` to the end of this list.
     void take(intrusive_list& other) noexcept {
-        while (T* item = other.pop_front()) push_back(*item);
+        while (T* item = other.pop_front())
+            push_back(*item);
     }
     void clear() noexcept {
         while (pop_front()) {

@@ -21,7 +21,9 @@ constexpr std::size_t varint_size(std::uint64_t value) noexcept {
     return value < 64 ? 1 : value < 16384 ? 2 : value < (1u << 30) ? 4 : 8;
 }
 // How many bytes a number takes whose first byte is `first`.
-constexpr std::size_t varint_size_from(std::uint8_t first) noexcept { return std::size_t{1} << (first >> 6); }
+constexpr std::size_t varint_size_from(std::uint8_t first) noexcept {
+    return std::size_t{1} << (first >> 6);
+}
 
 // Writes varint_size(value) bytes at `to` and returns that number.
 std::size_t write_varint(std::uint8_t* to, std::uint64_t value) noexcept;

@@ -1,0 +1,18 @@
+#pragma once
+
+// What a program asks about its own process.
+
+#include <cstddef>
+#include <cstdint>
+
+namespace libp {
+
+// RLIMIT_NOFILE: raises the soft limit to the hard one and returns it (at most 1,048,576).
+std::size_t raise_fd_limit() noexcept;
+std::size_t fd_limit() noexcept;
+
+// CPU seconds (user plus system) of this process so far.
+double cpu_seconds() noexcept;
+int process_id() noexcept;
+
+}  // namespace libp

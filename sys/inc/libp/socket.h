@@ -1,0 +1,95 @@
+#pragma once
+
+// Sockets, as the layers above need them: everything non-blocking, close-on-exec and free of SIGPIPE;
+// EINTR is retried here; every failure comes back as an `error` or a `broken` with its reason worked out.
+//
+//  -- receiving and sending --
+//
+// receive() and transmit() move bytes between a socket and memory: one system call each, whatever it
+// moves. A receive that fills less than it was given has emptied the socket (for now): calling again at once
+// would only learn EAGAIN, so do not. The same with a transmit that takes less than it was given.
+// After an error the socket is broken for good; callers keep that fact, the system does not (SO_ERROR clears on read).
+//
+//  -- ending --
+//
+// shutdown_write() sends FIN. close_with_reset() makes the peer see an error where the transport can express one:
+// TCP sends RST (SO_LINGER with zero timeout). UNIX sockets have no RST: their peer sees ECONNRESET only if bytes were left unread
+// here, else a plain end; a stack that must tell a cut from an end puts framing on top of UNIX sockets.
+
+#include <libp/chain.h>
+#include <libp/fd.h>
+#include <libp/io_result.h>
+#include <libp/result.h>
+#include <libp/socket_address.h>
+#include <libp/time.h>
+
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+
+namespace libp {
+
+// -- making sockets ------------------------------------------------------------------------------
+
+struct listen_options {
+    int backlog = 1024;
+    bool v6_only = false;  // [::] also takes IPv4 otherwise, where the system can
+};
+
+// Binds and listens. TCP gets SO_REUSEADDR. A UNIX path that exists is connected to first: if that is
+// *refused*, and the file is a socket, it is a left-over and is removed; in every other case (it
+// answers, it is no socket, we may not look) the error is address_in_use or permission and nothing is touched.
+result<unique_fd> listen_on(const socket_address& at, const listen_options& options = {});
+
+struct accept_result {
+    io_status status = io_status::again;  // ok, again (nobody there, or it went away), broken
+    unique_fd fd;
+    socket_address peer;
+    error why{};  // limit: out of descriptors or memory (EMFILE, ENFILE, ENOBUFS, ENOMEM)
+};
+accept_result accept_from(fd_type listener);
+
+struct connect_options {
+    std::optional<socket_address> source;  // bind(2) to this first
+    std::string device;                    // SO_BINDTODEVICE; unsupported where there is none
+};
+// Starts connecting. The socket becomes writable when it is decided; then ask take_error().
+result<unique_fd> start_connect(const socket_address& to, const connect_options& options = {});
+
+// A connected pair of UNIX stream sockets.
+result<std::pair<unique_fd, unique_fd>> socket_pair();
+
+// -- bytes ---------------------------------------------------------------------------------------
+
+// Reads into the buffers in order (at most 16). fin on a clean end.
+io_result receive(fd_type fd, std::span<const mutable_bytes> buffers) noexcept;
+// Writes from the front of `data`, at most `max` bytes and 64 slices; the chain is not changed.
+io_result transmit(fd_type fd, const chain& data,
+                   std::size_t max = static_cast<std::size_t>(-1)) noexcept;
+// The same two for descriptors that need not be sockets (read(2), write(2)).
+io_result read_from(fd_type fd, std::span<const mutable_bytes> buffers) noexcept;
+io_result write_to(fd_type fd, const chain& data,
+                   std::size_t max = static_cast<std::size_t>(-1)) noexcept;
+
+// -- state ---------------------------------------------------------------------------------------
+
+error shutdown_write(fd_type fd) noexcept;
+void close_with_reset(unique_fd fd) noexcept;
+// Takes SO_ERROR, which clears it. No error: reason::none.
+error take_error(fd_type fd) noexcept;
+socket_address local_address(fd_type fd) noexcept;
+socket_address peer_address(fd_type fd) noexcept;
+
+struct tcp_options {
+    bool no_delay = true;
+    duration keepalive_idle = 30s;  // 0: keepalive off
+    duration keepalive_interval = 10s;
+    int keepalive_count = 3;
+    duration user_timeout{0};  // TCP_USER_TIMEOUT where there is one; 0: the system's default
+    int notsent_lowat = 0;     // TCP_NOTSENT_LOWAT where there is one; 0: the system's default
+};
+// Options a system lacks are skipped; UNIX sockets ignore all of them.
+error set_tcp_options(fd_type fd, const tcp_options& options) noexcept;
+
+}  // namespace libp
