@@ -1,0 +1,47 @@
+#pragma once
+
+// Connects to an endpoint: resolves the name off the loop, tries its addresses by Happy Eyeballs, hands over a pipe.
+//
+// Happy Eyeballs version 2 (RFC 8305): the addresses are interleaved by family, beginning with the one the system
+// prefers; the next is tried 250 ms after the last (section 5's Connection Attempt Delay), or at once when one failed; the first to connect wins and the others
+// are closed. One timeout covers all of it, resolution included. When all fail, the error reported is
+// that of the first address: the one the user would have got from a plain connect.
+
+#include <libp/endpoint.h>
+#include <libp/event_loop.h>
+#include <libp/io_pipe.h>
+#include <libp/resolver.h>
+#include <libp/socket.h>
+
+#include <memory>
+
+namespace libp {
+
+struct connector_options {
+    duration timeout{10s};  // connect_timeout is timed_out
+    duration stagger{250ms};
+    connect_options socket{};
+    tcp_options tcp{};
+};
+
+class io_connector {
+  public:
+    using done = delegate<void(result<std::unique_ptr<io_pipe>>)>;
+
+    // Starts at once; `done` is called once, from the loop, never from the constructor. Destroying the connector
+    // first cancels it. The resolver outlives it.
+    io_connector(event_loop& loop, resolver& names, const endpoint& to,
+                 const connector_options& options, done call);
+    ~io_connector();
+    io_connector(const io_connector&) = delete;
+    io_connector& operator=(const io_connector&) = delete;
+
+    // The address that answered; none before.
+    const socket_address& connected_to() const noexcept;
+
+  private:
+    struct core;
+    std::unique_ptr<core> core_;
+};
+
+}  // namespace libp

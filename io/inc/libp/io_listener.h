@@ -1,0 +1,49 @@
+#pragma once
+
+// Accepts connections and hands each to its owner.
+//
+// Accepts at most 64 a turn, so that a flood of connections cannot starve the ones there are. When the process is
+// out of descriptors or memory the listener pauses by itself, says so once through `trouble`, and tries again after
+// a pause that doubles from 50 ms to 1 s; it never spins on a socket it cannot accept from. pause() is for the owner's own reasons
+// (a connection limit, a drain): the kernel's backlog then holds newcomers. The reasons are independent: it accepts when none is left.
+
+#include <libp/event_loop.h>
+#include <libp/socket.h>
+
+namespace libp {
+
+class io_listener {
+  public:
+    using accepted = delegate<void(unique_fd fd, const socket_address& peer)>;
+
+    // `fd` listens already (listen_on). Starts at once. `trouble` is called with limit when a pause begins, and with no
+    // reason when accepting works again.
+    io_listener(event_loop& loop, unique_fd fd, accepted on_accept, delegate<void(error)> trouble);
+    ~io_listener();
+    io_listener(const io_listener&) = delete;
+    io_listener& operator=(const io_listener&) = delete;
+
+    void pause();
+    void resume();
+    // Resources were freed: tries again now if it paused for lack of them.
+    void retry();
+    // The address it is bound to, with the real port.
+    socket_address address() const;
+
+  private:
+    enum class pause_reason : std::uint8_t { owner = 1, resources = 2 };
+
+    void on_ready(flags<io_ready> ready);
+    void update_interest();
+
+    event_loop& loop_;
+    unique_fd fd_;
+    accepted on_accept_;
+    delegate<void(error)> trouble_;
+    io_watch watch_;
+    timer retry_;
+    duration retry_pause_{50ms};
+    flags<pause_reason> paused_{};
+};
+
+}  // namespace libp

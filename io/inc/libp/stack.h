@@ -1,0 +1,73 @@
+#pragma once
+
+// Pipe stacks by name: the same strings on a command line and in a library call.
+//
+//     dgm+tcp://host:443            application side first, wire last
+//     dgm,max=64k+unix:///run/x     options behind a layer's name
+//     host:443   :443   443   /run/x   -      short for tcp://, unix://, stdio://
+//
+// The grammar (aggregators, `stripe,n=2+tcp://a:1^tcp://b:2`, come with the layers that need them):
+//
+//     spec    = [ filter { "+" filter } "+" ] base | shorthand
+//     filter  = name { "," key [ "=" value ] }
+//     base    = name [ "-l" | "-c" ] "://" address { "," key [ "=" value ] }
+//
+// A comma, plus, caret, percent sign or space in a value is written %2C %2B %5E %25 %20. A key alone means key=yes.
+//
+// A layer is one line in the table in stack.cc: its name, its options, and the function that puts it over a lower pipe.
+
+#include <libp/endpoint.h>
+#include <libp/event_loop.h>
+#include <libp/io_pipe.h>
+#include <libp/result.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace libp {
+
+struct layer_option {
+    std::string key;
+    std::string value;
+};
+
+struct layer_spec {
+    std::string name;
+    std::vector<layer_option> options;
+    // The value of the last option called `key`; nullptr if there is none.
+    const std::string* find(std::string_view key) const noexcept;
+};
+
+struct stack_spec {
+    enum class base_kind : std::uint8_t { tcp, unix_socket, stdio };
+
+    std::vector<layer_spec> filters;  // application side first
+    base_kind base = base_kind::tcp;
+    endpoint address;                        // not for stdio
+    std::vector<layer_option> base_options;  // bind=, dev=, name= ...
+    bool listens = false;                    // -l; -c is the opposite
+    bool connects = false;
+
+    std::string to_string() const;
+};
+
+// What was wrong, and where in the text: columns [column, column + width) of it.
+struct spec_error {
+    std::string message;  // "unknown layer 'tsl' (did you mean 'tls'?)"
+    std::size_t column = 0;
+    std::size_t width = 0;
+    // The message, the spec, and carets under the fault, on three lines.
+    std::string to_string(std::string_view spec) const;
+};
+
+std::variant<stack_spec, spec_error> parse_stack(std::string_view text,
+                                                 std::string_view default_port = {});
+
+// Puts the filters of `spec` over `base`, the last first. The spec was parsed, so this cannot fail.
+std::unique_ptr<io_pipe> wrap_in_filters(event_loop& loop, std::unique_ptr<io_pipe> base,
+                                         const stack_spec& spec);
+
+}  // namespace libp
