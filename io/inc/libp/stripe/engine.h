@@ -1,0 +1,170 @@
+#pragma once
+
+// The striping engine: one session between two ends, as a pure state machine.
+//
+//  -- what it is --
+//
+// A session carries any number of streams (each a duplex byte stream with a FIN each way) over any
+// number of subflows (each a reliable, ordered byte pipe that may die). The engine cuts what streams
+// send into frames, gives frames to whichever subflow asks for some, puts what arrives back in order, and when a
+// subflow dies sends again what the peer had not confirmed. The bytes of a stream come out exact and in order, or the stream breaks.
+//
+// It does no I/O, reads no clock, and calls nobody: bytes and time go in, bytes, events and the next timer come out. The same
+// engine runs in the product, in the simulator and under the fuzzer; a run is a function of its inputs.
+//
+//  -- driving it --
+//
+//     received(subflow, bytes)   bytes that arrived, in order, any split          -> afterwards drain next_event()
+//     transmit(subflow, out)     asks for frames; call while wants_transmit()
+//     on_timer()                 when next_timer() is due
+//     subflow_up / subflow_down  a subflow finished its handshake / is gone
+//
+// The wire format is wire.h's; a subflow joins after its HELLOs were exchanged (handshake.h).
+//
+// Driver rule: frames appended to `out` by transmit() are the subflow's, in that order; the driver
+// writes all of them or closes the subflow. Until the peer confirms them (PATH_ACK) the engine keeps them.
+//
+//  -- memory, by construction --
+//
+//  * receiving: a peer may only send a stream what it was granted (absolute CREDIT; the first bytes of a stream,
+//    before OPEN_OK, up to the initial credit of our HELLO). The sum over all streams of granted-and-not-yet-consumed never exceeds
+//    memory_budget: windows grow only out of what is left of it, and every stream keeps a small floor.
+//  * what is parked out of order is copied into a block of its own size where it would pin a much larger
+//    one, so that memory is at most a small factor of the bytes granted.
+//  * sending: a stream takes at most send_buffer bytes it has not framed yet, and frames at most the peer's credit,
+//    itself bounded here by max_window.
+//
+//  -- errors, by blast radius --
+//
+// A bad CRC or malformed frame costs that one subflow (received() returns the error; the driver closes it). Only a peer that breaks
+// the protocol's logic (credit overrun, changed final size, impossible acknowledgement) loses the session. A stream that is reset breaks alone.
+
+#include <libp/block.h>
+#include <libp/chain.h>
+#include <libp/error.h>
+#include <libp/io_result.h>
+#include <libp/time.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace libp::stripe {
+
+using subflow_id = std::uint32_t;
+using stream_id = std::uint32_t;
+
+struct engine_options {
+    bool even = true;  // our streams have even ids; the peer's odd (see handshake.h, tie-break)
+    std::uint32_t max_frame = 64 * 1024;  // payload bytes of a frame; the smaller of both HELLOs
+    std::uint32_t max_streams = 16384;    // open at once, both sides' together
+    std::uint64_t peer_initial_credit =
+        0;  // from the peer's HELLO: what a stream may send before OPEN_OK
+    std::uint64_t own_initial_credit =
+        4 * kib;  // what our HELLO promised; max_streams of it fit the budget
+    std::size_t memory_budget = 64 * mib;
+    std::size_t first_window =
+        256 * kib;  // what a stream is granted once it is accepted, budget permitting
+    std::size_t max_window = 16 * mib;
+    std::size_t send_buffer = 256 * kib;
+    duration heartbeat{
+        15s};  // a subflow on which nothing was received for that long is sent a PING
+    duration dead_after{60s};  // ... and one that answers nothing for that long is given up
+};
+
+// What OPEN carries.
+struct open_request {
+    std::string target;  // "HOST:PORT" or a path; empty: the server's own
+    bool interactive = false;
+};
+
+struct event {
+    enum class kind : std::uint8_t {
+        stream_opened,     // the peer opened `id`; `request`. Answer with accept() or refuse()
+        stream_ready,      // our OPEN was answered by OPEN_OK
+        stream_readable,   // read() has something to say again
+        stream_writable,   // write() takes bytes again
+        stream_fin_acked,  // the peer has all we sent, and our FIN
+        stream_broken,     // `why`; the id is dead, forget it
+        session_broken,    // `why`; every stream was reported broken before
+    };
+    kind what;
+    stream_id id = 0;
+    error why{};
+    open_request request{};
+};
+
+struct subflow_stats {
+    std::uint64_t sent_bytes = 0;  // everything, headers included
+    std::uint64_t received_bytes = 0;
+    std::uint64_t data_sent = 0;  // payload of DATA, first sending and re-sending
+    std::uint64_t data_received = 0;
+    std::uint64_t resent = 0;   // payload that was sent here because another subflow died
+    std::size_t in_flight = 0;  // sent and not confirmed by PATH_ACK
+    duration srtt{0};
+};
+
+class engine {
+  public:
+    engine(block_pool& blocks, const engine_options& options, instant now);
+    ~engine();
+    engine(const engine&) = delete;
+    engine& operator=(const engine&) = delete;
+
+    // -- subflows ------------------------------------------------------------------------------
+
+    // `payload_crc`: DATA sent on it carries a CRC-32C of its payload.
+    void subflow_up(subflow_id id, bool payload_crc, instant now);
+    // Everything unconfirmed on it is queued to be sent again.
+    void subflow_down(subflow_id id, instant now);
+    // Consumes the whole chain. An error means: close this subflow (and call subflow_down).
+    error received(subflow_id id, chain&& data, instant now);
+    // True while transmit() has something for this subflow.
+    bool wants_transmit(subflow_id id) const;
+    // Appends whole frames, at least one if wants_transmit(), until about `budget` bytes; returns the bytes added.
+    std::size_t transmit(subflow_id id, chain& out, std::size_t budget, instant now);
+    // Subflows that did not answer for dead_after; the driver closes them and calls subflow_down.
+    std::vector<subflow_id> take_dead();
+    subflow_stats stats(subflow_id id) const;
+
+    // -- streams -------------------------------------------------------------------------------
+
+    // A new stream; bytes may be written at once, up to the peer's initial credit before stream_ready.
+    // 0: too many streams, or the session is broken.
+    stream_id open(const open_request& request, instant now);
+    void accept(stream_id id, instant now);
+    void refuse(stream_id id, error why, instant now);
+
+    // Takes bytes off the front of `data`, as many as send_buffer has room for. ok, again (then stream_writable follows), broken.
+    io_result write(stream_id id, chain& data, instant now);
+    // No more writes; stream_fin_acked follows when the peer has everything.
+    void finish(stream_id id, instant now);
+    // In-order bytes, at most `max`; reading grants the peer new credit. ok, again, fin, broken.
+    io_result read(stream_id id, chain& to, std::size_t max, instant now);
+    // Breaks it: the peer's end sees `why`. Also how an owner lets go of a stream that has not ended both ways. No event follows.
+    void abort(stream_id id, error why, instant now);
+    // True when both directions have ended and been acknowledged: the id is forgotten.
+    bool ended(stream_id id) const;
+
+    // -- output --------------------------------------------------------------------------------
+
+    // The next event in order; false when there is none.
+    bool next_event(event& out);
+    instant next_timer() const;
+    void on_timer(instant now);
+
+    std::size_t open_streams() const;
+    // Bytes held: to be sent, sent and unconfirmed, received and unread.
+    std::size_t memory() const;
+    // Sum over streams of granted - consumed; never above memory_budget.
+    std::uint64_t granted() const;
+    // Debug and tests: aborts if an invariant does not hold.
+    void check_invariants() const;
+
+  private:
+    struct state;
+    std::unique_ptr<state> state_;
+};
+
+}  // namespace libp::stripe

@@ -1,0 +1,89 @@
+#pragma once
+
+// How a subflow begins: both ends send HELLO at once, neither waits, and the session it belongs to
+// follows from the two HELLOs alone.
+//
+//  -- identity --
+//
+// A node is a process's end of sessions: a random `node_id` and an `instance` that changes with every start. A session is the unordered pair of
+// its two ends' (node_id, instance), and a tag. Two subflows whose HELLOs give the same key belong to one session, whoever dialled.
+// A known node_id with a new instance is a restarted peer: its old session breaks.
+//
+//  -- roles without roles --
+//
+// Whatever needs the two ends to differ (stream id parity) compares node_id || instance bytewise: the
+// lower one is the even side. Equal means that both ends are this very process: self_connect.
+//
+// READY is sent once the peer's HELLO was accepted; streams' frames may follow only after the peer's READY has come. A subflow's id
+// is the XOR of the first four bytes of the two nonces: both ends work it out alike.
+//
+// The handshake is a pure state machine like the engine: bytes in, bytes out.
+
+#include <libp/chain.h>
+#include <libp/error.h>
+#include <libp/stripe/engine.h>
+
+#include <array>
+#include <cstdint>
+
+namespace libp::stripe {
+
+struct identity {
+    std::array<std::uint8_t, 16> node_id{};
+    std::array<std::uint8_t, 8> instance{};
+    friend auto operator<=>(const identity&, const identity&) = default;
+};
+
+struct hello {
+    identity who;
+    std::array<std::uint8_t, 16> session_tag{};
+    std::array<std::uint8_t, 16> nonce{};
+    std::uint16_t features = 0;
+    std::uint32_t max_frame = 64 * 1024;
+    std::uint32_t max_streams = 16384;
+    std::uint64_t initial_credit = 4 * kib;
+    std::uint32_t heartbeat_ms = 15000;
+    std::uint64_t send_time_us = 0;  // informational
+};
+
+// The unordered pair of ends, and the tag: equal for all subflows of a session, at both ends.
+struct session_key {
+    identity low, high;
+    std::array<std::uint8_t, 16> tag{};
+    friend auto operator<=>(const session_key&, const session_key&) = default;
+};
+
+class handshake {
+  public:
+    // `own` is sent as it stands, with a nonce that is fresh for this subflow.
+    handshake(block_pool& blocks, const hello& own);
+
+    // What is to be sent now (HELLO at first, later READY).
+    chain take_output();
+    // Bytes from the peer; consumes what belongs to the handshake and leaves the rest in `data` for the engine once done().
+    // Errors (close the subflow, say nothing more): protocol_error, checksum_error, self_connect, unsupported.
+    error received(chain& data);
+
+    // The peer's HELLO is known (its session can be looked up), and accept() has not been called.
+    bool undecided() const noexcept { return state_ == state::hello_received; }
+    // We take this subflow: queues READY.
+    void accept();
+    // The peer's READY came too: the subflow may carry frames.
+    bool done() const noexcept { return state_ == state::done; }
+
+    const hello& own() const noexcept { return own_; }
+    const hello& peer() const noexcept { return peer_; }
+    session_key key() const;
+    subflow_id id() const noexcept;
+    bool even() const noexcept;  // we are the even side
+
+  private:
+    enum class state : std::uint8_t { hello_sent, hello_received, accepted, done };
+
+    block_pool& blocks_;
+    hello own_, peer_;
+    state state_ = state::hello_sent;
+    chain out_, in_;
+};
+
+}  // namespace libp::stripe

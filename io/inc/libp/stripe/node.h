@@ -1,0 +1,101 @@
+#pragma once
+
+// A node: this process's end of striped sessions. It shakes hands on subflows, sorts them into sessions, drives a
+// session's engine, and offers each stream as an io_pipe.
+//
+//     client                                        server
+//     dialer -> adopt(pipe) -> session              listener -> adopt(pipe) -> session
+//     open_stream() -> io_pipe  ------------------> streams(pipe, request): accept() or refuse()
+//
+//  -- streams as pipes --
+//
+// A stream_pipe is a stream pipe (io_pipe.h) with these meanings: ready when the far end accepted it; fin_sent when the far end
+// has acknowledged everything; broken when it was reset, refused, or its session was lost. Destroying it
+// unfinished resets it at the far end. An accepted stream is ready at once for the server; accept() only after that.
+//
+//  -- sessions --
+//
+// A session begins with its first subflow. It ends when its last subflow has been gone for `resume`; its streams then break with
+// session_lost. When a peer's node_id comes back with another instance its old session breaks at once (peer_restarted).
+// Subflows that have not finished their handshake are at most max_handshakes; further ones are closed.
+
+#include <libp/event_loop.h>
+#include <libp/io_pipe.h>
+#include <libp/log.h>
+#include <libp/stripe/engine.h>
+#include <libp/stripe/handshake.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace libp::stripe {
+
+class stream_pipe : public io_pipe {
+  public:
+    // Only for streams the peer opened, once: take it, or say why not (the pipe is then broken and to be retired).
+    virtual void accept() = 0;
+    virtual void refuse(error why) = 0;
+};
+
+// What is known of one subflow, for logs and tables.
+struct subflow_info {
+    subflow_id id = 0;
+    std::string path;  // "tcp 127.0.0.1:43211", or the name its owner gave it
+    subflow_stats stats;
+    bool up = false;  // its handshake is done and it is not closed
+};
+
+// Whoever made a subflow's pipe hears what became of it. Calls come from the loop; the object outlives the node or is unset by it.
+class subflow_owner {
+  public:
+    virtual ~subflow_owner() = default;
+    virtual void subflow_ready(std::uint64_t token) = 0;
+    // Last call for this token: the handshake failed, or the subflow died.
+    virtual void subflow_gone(std::uint64_t token, error why) = 0;
+};
+
+struct node_options {
+    engine_options engine{};  // `even` and what the HELLOs decide is filled in per session
+    std::size_t memory_budget = 256 * mib;  // all sessions together
+    duration handshake_timeout{5s};
+    duration resume{60s};
+    std::size_t max_handshakes = 64;
+    std::size_t max_subflows = 64;  // of a session
+    std::size_t max_sessions = 256;
+    bool payload_crc = true;
+};
+
+class node {
+  public:
+    using stream_handler = delegate<void(std::unique_ptr<stream_pipe>, const open_request&)>;
+
+    // `streams` is given what peers open; without one every OPEN is refused.
+    node(event_loop& loop, const log& out, const node_options& options,
+         stream_handler streams = {});
+    ~node();
+    node(const node&) = delete;
+    node& operator=(const node&) = delete;
+
+    // Takes a connected, reliable, ordered pipe as a subflow. `owner` (may be null) is told about `token`.
+    void adopt(std::unique_ptr<io_pipe> pipe, std::string path, subflow_owner* owner = nullptr,
+               std::uint64_t token = 0);
+    // An owner that dies before the node takes itself out.
+    void forget_owner(subflow_owner& owner);
+
+    // A stream over the newest living session; where there is none yet it waits for one, for at most `wait`, and then breaks (session_lost).
+    std::unique_ptr<stream_pipe> open_stream(const open_request& request, duration wait);
+
+    // For tables: all subflows of all sessions, the dead ones of living sessions included with what they carried.
+    std::vector<subflow_info> subflows() const;
+    std::size_t sessions() const;
+    std::size_t open_streams() const;
+    // True when no engine holds bytes that its peer has not confirmed.
+    bool flushed() const;
+
+  private:
+    struct core;
+    std::unique_ptr<core> core_;
+};
+
+}  // namespace libp::stripe
