@@ -23,8 +23,11 @@ endif
 ifeq ($(filter $(OS),linux posix),)
 $(error OS=$(OS): must be linux or posix)
 endif
-ifeq ($(filter $(MODE),release debug asan tsan),)
-$(error MODE=$(MODE): must be release, debug, asan or tsan)
+ifeq ($(filter $(MODE),release debug asan tsan fuzz),)
+$(error MODE=$(MODE): must be release, debug, asan or tsan (fuzz is for the fuzzers alone))
+endif
+ifeq ($(MODE),fuzz)
+CXX     := clang++
 endif
 
 OUT     := build$(if $(filter $(NATIVE)-release,$(OS)-$(MODE)),,/$(OS)-$(MODE))
@@ -42,6 +45,7 @@ OPT_release  := -O2 -g1
 OPT_debug    := -O0 -g -DLIBP_DEBUG=1
 OPT_asan     := -O1 -g -DLIBP_DEBUG=1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT_tsan     := -O1 -g -DLIBP_DEBUG=1 -fsanitize=thread
+OPT_fuzz     := -O1 -g -DLIBP_DEBUG=1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 CXXFLAGS_ALL := -std=c++20 -pthread $(WARNINGS) $(OPT_$(MODE)) $(CXXFLAGS)
 LDFLAGS_ALL  := -pthread $(filter -fsanitize%,$(OPT_$(MODE))) $(LDFLAGS)
 
@@ -74,10 +78,12 @@ TEST_DIRS := $(patsubst tests/%/,%,$(sort $(dir $(wildcard tests/*/*_test.cc))))
 TESTS     := $(patsubst %,$(BIN)/test-%,$(TEST_DIRS))
 SUP_SRC   := $(wildcard tests/support/*.cc)
 FUZZ_SRC  := $(wildcard tests/fuzz/*_fuzz.cc)
+FUZZERS   := $(patsubst tests/fuzz/%_fuzz.cc,%,$(FUZZ_SRC))
+REPLAYS   := $(patsubst %,$(BIN)/replay-%,$(FUZZERS))
 TOOL_SRC  := $(wildcard tests/bench/*.cc)
 TOOLS     := $(patsubst tests/bench/%.cc,$(BIN)/bench-%,$(TOOL_SRC))
 
-.PHONY: all demo test check bench lint fuzz install clean help tests tools
+.PHONY: all demo test check bench lint fuzz fuzzers install clean help tests tools setup
 .DEFAULT_GOAL := all
 .SECONDARY:
 
@@ -103,8 +109,19 @@ $(BIN)/test-$(1): $(call objects,$(wildcard tests/$(1)/*.cc) $(SUP_SRC) $(KIT_SR
 endef
 $(foreach t,$(TEST_DIRS),$(eval $(call test_rule,$(t))))
 
-tests: $(TESTS)
+# A fuzzer is one source with LLVMFuzzerTestOneInput: linked with libFuzzer it searches, with replay.cc it
+# runs its corpus once, as a test.
+$(BIN)/fuzz-%: $(OBJ)/tests/fuzz/%_fuzz.o $(LIBP)
+	@mkdir -p $(@D)
+	$(CXX) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ $(LIBS)
+
+$(BIN)/replay-%: $(OBJ)/tests/fuzz/%_fuzz.o $(OBJ)/tests/fuzz/replay.o $(LIBP)
+	@mkdir -p $(@D)
+	$(CXX) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
+
+tests: $(TESTS) $(REPLAYS)
 tools: $(TOOLS)
+fuzzers: $(patsubst %,$(BIN)/fuzz-%,$(FUZZERS))
 
 # -- compiling: one rule a layer, so that each gets its own -I ------------------------------------
 
@@ -117,19 +134,81 @@ $(foreach l,$(LAYERS),$(eval $(call compile_rule,$(l),-I$(l)/src)))
 $(eval $(call compile_rule,apps,-Iapps))
 $(eval $(call compile_rule,tests,-Iapps -Itests -Icore/src -Idata/src -Isys/src -Ievl/src -Iio/src))
 
--include $(wildcard $(patsubst %.o,%.d,$(call objects,$(LIB_SRC) $(KIT_SRC) $(APP_SRC) $(SUP_SRC) $(TOOL_SRC) $(wildcard tests/*/*_test.cc))))
+-include $(wildcard $(patsubst %.o,%.d,$(call objects,$(LIB_SRC) $(KIT_SRC) $(APP_SRC) $(SUP_SRC) $(TOOL_SRC) $(wildcard tests/*/*.cc))))
 
 # -- running ----------------------------------------------------------------------------------------
+
+JOBS := $(or $(shell nproc 2>/dev/null),2)
+
+# The main job on built-in defaults: a striped pair on loopback and a transfer through it.
+demo:
+	@$(MAKE) --no-print-directory -s -j$(JOBS) all $(BIN)/bench-demo
+	@$(BIN)/bench-demo $(BIN)
+
+# What the tests need beyond a compiler. Installs it when it may, otherwise prints the line to type.
+setup:
+	@tests/setup
+
+TSAN_TESTS := $(filter sys evl,$(TEST_DIRS))
+# Everything: this build's tests and end-to-end runs, then (for the native release) the same tests
+# under ASan+UBSan, and those where threads meet under TSan. The last line is the total.
+SANITIZED := $(if $(filter $(NATIVE)-release,$(OS)-$(MODE)),1)
+test: setup
+	@$(MAKE) --no-print-directory -j$(JOBS) all tests tools
+	$(if $(SANITIZED),@$(MAKE) --no-print-directory -j$(JOBS) MODE=asan all tests)
+	$(if $(SANITIZED),@$(MAKE) --no-print-directory -j$(JOBS) MODE=tsan $(patsubst %,build/$(OS)-tsan/bin/test-%,$(TSAN_TESTS)))
+	@tests/run $(BIN) $(if $(SANITIZED),build/$(OS)-asan/bin build/$(OS)-tsan/bin)
 
 # `make check LAYER=io` builds and runs one folder's tests; LAYER may be several.
 LAYER ?= $(TEST_DIRS)
 check: $(patsubst %,$(BIN)/test-%,$(LAYER)) all
 	@for t in $(LAYER); do $(BIN)/test-$$t --gtest_brief=1 || exit 1; done
 
-help:
-	@sed -n '1,12s/^# \{0,1\}//p' Makefile
-	@echo '  make                    programs into $(BIN), libp.a into $(LIB)'
-	@echo '  make check LAYER="io"   one layer of tests'
+lint:
+	@tests/lint/run
+
+# `make fuzz FUZZ_SECONDS=60` runs each fuzzer that long from its corpus (FUZZERS="frame" for some of them).
+FUZZ_SECONDS ?= 60
+fuzz:
+	@$(MAKE) --no-print-directory -j$(JOBS) MODE=fuzz fuzzers
+	@tests/fuzz/run build/$(OS)-fuzz/bin $(FUZZ_SECONDS) $(FUZZERS)
+
+# The peers' programs are installed like the tests' needs; results go to the screen and into the README.
+bench:
+	@tests/setup bench
+	@$(MAKE) --no-print-directory -j$(JOBS) all tools
+	@tests/bench/run $(BIN)
+
+# -- installing -------------------------------------------------------------------------------------
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/libp/stripe
+	install -m 755 $(APPS) $(DESTDIR)$(PREFIX)/bin
+	install -m 644 $(LIBP) $(DESTDIR)$(PREFIX)/lib
+	install -m 644 $(INSTALLED_HEADERS) $(DESTDIR)$(PREFIX)/include/libp
+	install -m 644 $(wildcard io/inc/libp/stripe/*.h) $(DESTDIR)$(PREFIX)/include/libp/stripe
+	printf 'prefix=%s\nName: libp\nDescription: composable I/O pipes, an event loop, and a TCP striper\nVersion: %s\nCflags: -std=c++20 -I$${prefix}/include\nLibs: -L$${prefix}/lib -lp -pthread\n' \
+	    '$(PREFIX)' '$(VERSION)' > $(DESTDIR)$(PREFIX)/lib/pkgconfig/libp.pc
+	$(if $(MAN_PAGES),install -d $(DESTDIR)$(PREFIX)/share/man/man1)
+	$(if $(MAN_PAGES),install -m 644 $(MAN_PAGES) $(DESTDIR)$(PREFIX)/share/man/man1)
+
+# A header that an OS has its own version of is installed in that version.
+ALL_HEADERS       := $(foreach l,$(LAYERS),$(foreach d,$(call inc_of,$(l)),$(wildcard $(d)/libp/*.h)))
+INSTALLED_HEADERS  = $(foreach n,$(sort $(notdir $(ALL_HEADERS))),$(firstword $(filter %/libp/$(n),$(ALL_HEADERS))))
+MAN_PAGES         := $(wildcard apps/man/*.1)
 
 clean:
 	rm -rf build
+
+help:
+	@echo 'make                     the programs (build/bin) and libp.a (build/lib)'
+	@echo 'make demo                a striped pair on loopback carries a transfer, under a minute'
+	@echo 'make test                installs what the tests need and runs them all'
+	@echo 'make check LAYER="io"    builds and runs some folders of tests/ only: $(TEST_DIRS)'
+	@echo 'make bench               this project beside haproxy, nginx and socat, in one run'
+	@echo 'make lint                formatting, headers that compile alone, clang-tidy'
+	@echo 'make fuzz                every decoder under libFuzzer, FUZZ_SECONDS=60 each'
+	@echo 'make install             PREFIX=/usr/local DESTDIR= : programs, headers, libp.a, libp.pc, man pages'
+	@echo 'make clean               removes build/'
+	@echo
+	@echo 'OS=linux|posix  MODE=release|debug|asan|tsan  CXX=g++|clang++   (now: OS=$(OS) MODE=$(MODE) CXX=$(CXX))'
