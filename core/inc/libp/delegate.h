@@ -36,9 +36,10 @@ class delegate<R(Args...)> {
     // A delegate that calls a callable that somebody else keeps alive (a lambda in a test, say).
     template <class F>
     static constexpr delegate of(F& callable) noexcept {
-        return delegate(&callable, [](void* self, Args... args) -> R {
-            return (*static_cast<F*>(self))(std::forward<Args>(args)...);
-        });
+        return delegate(const_cast<std::remove_cv_t<F>*>(&callable),
+                        [](void* self, Args... args) -> R {
+                            return (*static_cast<F*>(self))(std::forward<Args>(args)...);
+                        });
     }
 
     explicit operator bool() const noexcept { return call_ != nullptr; }

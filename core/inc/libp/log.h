@@ -5,8 +5,9 @@
 //     log.write(log_level::info, "conn", {{"id", id}, {"end", "ok"}, {"up", up}});
 //     2026-11-21T02:05:39.998Z info conn id=7f3a-12 end=ok up=7
 //
-// A line is one event. Values are quoted only when they hold a space, a quote, '=' or a control
-// character, with \" \\ \n \t \xNN escapes, so that a peer's bytes can never forge a second line.
+// A line is one event. Values are quoted only when they hold a space, a quote, '=', a control character
+// (U+0080 to U+009F and U+2028, U+2029 count as such) or bytes that are not UTF-8, with \" \\ \n \t \xNN
+// escapes, NN a byte: a peer's bytes can never forge a second line or reach a terminal as commands.
 // A log is passed by reference to whoever may speak; there is no global one.
 
 #include <libp/types.h>
@@ -15,6 +16,7 @@
 #include <initializer_list>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace libp {
 
@@ -29,7 +31,7 @@ struct log_field {
     log_field(std::string_view k, std::string v) : key(k), value(std::move(v)) {}
     template <std::integral T>
     log_field(std::string_view k, T v) : key(k), value(std::to_string(v)), number(true) {}
-    // Three decimals: seconds to the millisecond.
+    // Three decimals, in any locale: seconds to the millisecond.
     log_field(std::string_view k, double v);
 
     std::string_view key;

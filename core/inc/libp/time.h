@@ -26,7 +26,8 @@ inline constexpr instant never = instant::max();
 
 // `at + d` without running past `never`; never + anything is never.
 constexpr instant saturating_add(instant at, duration d) noexcept {
-    return at > never - d ? never : at + d;
+    if (at == never) return never;
+    return d > duration::zero() && at > never - d ? never : at + d;
 }
 
 constexpr double seconds(duration d) noexcept {

@@ -1,0 +1,145 @@
+#include <libp/error.h>
+
+#include <cerrno>
+#include <system_error>
+
+namespace libp {
+
+namespace {
+
+struct reason_words {
+    const char* name;
+    const char* text;
+};
+
+// No default: a reason without words is then a compiler warning.
+constexpr reason_words words_of(reason why) noexcept {
+    switch (why) {
+        case reason::none:
+            return {"none", "no error"};
+        case reason::peer_reset:
+            return {"peer_reset", "connection reset by peer"};
+        case reason::local_abort:
+            return {"local_abort", "aborted by this end"};
+        case reason::refused:
+            return {"refused", "connection refused"};
+        case reason::unreachable:
+            return {"unreachable", "host or network unreachable"};
+        case reason::timed_out:
+            return {"timed_out", "timed out"};
+        case reason::handshake_timeout:
+            return {"handshake_timeout", "handshake timed out"};
+        case reason::idle_timeout:
+            return {"idle_timeout", "idle for too long"};
+        case reason::linger_timeout:
+            return {"linger_timeout", "half closed for too long"};
+        case reason::resolve_failed:
+            return {"resolve_failed", "name cannot be resolved"};
+        case reason::truncated:
+            return {"truncated", "stream ended in the middle of a message"};
+        case reason::protocol_error:
+            return {"protocol_error", "protocol violated by peer"};
+        case reason::checksum_error:
+            return {"checksum_error", "checksum mismatch"};
+        case reason::oversize:
+            return {"oversize", "datagram too large"};
+        case reason::flow_control:
+            return {"flow_control", "peer sent more than it was granted"};
+        case reason::session_lost:
+            return {"session_lost", "session lost: no subflow left"};
+        case reason::peer_restarted:
+            return {"peer_restarted", "peer restarted"};
+        case reason::self_connect:
+            return {"self_connect", "connected to itself"};
+        case reason::refused_by_peer:
+            return {"refused_by_peer", "refused by the far end"};
+        case reason::limit:
+            return {"limit", "limit reached"};
+        case reason::address_in_use:
+            return {"address_in_use", "address already in use"};
+        case reason::permission:
+            return {"permission", "permission denied"};
+        case reason::invalid:
+            return {"invalid", "invalid argument"};
+        case reason::unsupported:
+            return {"unsupported", "not supported on this system"};
+        case reason::drain_cut:
+            return {"drain_cut", "cut: still open at the end of the drain"};
+        case reason::system:
+            return {"system", "system error"};
+    }
+    return {"unknown", "unknown error"};
+}
+
+// The system's own words, in this program's style: "Too many open files" starts small, "RFS ..." stays.
+std::string system_text(int os_errno) {
+    std::string text = std::generic_category().message(os_errno);
+    const auto upper = [](char c) { return c >= 'A' && c <= 'Z'; };
+    if (text.size() > 1 && upper(text[0]) && !upper(text[1])) text[0] += 'a' - 'A';
+    return text;
+}
+
+// Where the number tells more than the reason: which kind of unreachable, what the system refused.
+constexpr bool number_says_more(reason why) noexcept {
+    return why == reason::system || why == reason::unreachable || why == reason::permission ||
+           why == reason::unsupported;
+}
+
+struct errno_reason {
+    int os_errno;
+    reason why;
+};
+
+// A table, not a switch: some of these numbers are equal on some systems.
+constexpr errno_reason errno_reasons[] = {
+    {0, reason::none},
+    {ECONNRESET, reason::peer_reset},
+    {ECONNABORTED, reason::peer_reset},
+    {ENETRESET, reason::peer_reset},
+    {EPIPE, reason::peer_reset},
+    {ECONNREFUSED, reason::refused},
+    {EHOSTUNREACH, reason::unreachable},
+    {ENETUNREACH, reason::unreachable},
+    {ENETDOWN, reason::unreachable},
+#ifdef EHOSTDOWN
+    {EHOSTDOWN, reason::unreachable},
+#endif
+    {ETIMEDOUT, reason::timed_out},
+    {EADDRINUSE, reason::address_in_use},
+    {EACCES, reason::permission},
+    {EPERM, reason::permission},
+    {EINVAL, reason::invalid},
+    {EMSGSIZE, reason::oversize},
+    {EPROTO, reason::protocol_error},
+    {EAFNOSUPPORT, reason::unsupported},
+    {EPROTONOSUPPORT, reason::unsupported},
+    {ENOPROTOOPT, reason::unsupported},
+    {EOPNOTSUPP, reason::unsupported},
+    {ENOTSUP, reason::unsupported},
+    {ENOSYS, reason::unsupported},
+};
+
+}  // namespace
+
+const char* name_of(reason why) noexcept {
+    return words_of(why).name;
+}
+
+std::string to_string(const error& e) {
+    // A resolver's number is not an errno, and only sys knows its words.
+    if (e.why == reason::resolve_failed && e.os_errno != 0) {
+        return std::string(words_of(e.why).text) + " (resolver error " +
+               std::to_string(e.os_errno) + ")";
+    }
+    if (e.os_errno != 0 && number_says_more(e.why)) return system_text(e.os_errno);
+    return words_of(e.why).text;
+}
+
+error error_from_errno(int os_errno) noexcept {
+    for (const errno_reason& known : errno_reasons) {
+        if (known.os_errno == os_errno) return {known.why, os_errno};
+    }
+    return {reason::system, os_errno};
+}
+
+}  // namespace libp
