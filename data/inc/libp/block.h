@@ -11,6 +11,7 @@
 //
 // Lifetime: the pool outlives its blocks (checked when it dies).
 
+#include <libp/assert.h>
 #include <libp/types.h>
 
 #include <cstddef>
@@ -21,13 +22,16 @@ namespace libp {
 
 class block_pool;
 
-class block {
+class alignas(16) block {  // so that data(), right behind it, is aligned too
   public:
     std::uint8_t* data() noexcept { return reinterpret_cast<std::uint8_t*>(this + 1); }
     std::size_t capacity() const noexcept { return capacity_; }
     // How far the block has been filled. Whoever holds the only reference may fill on from here.
     std::size_t used() const noexcept { return used_; }
-    void set_used(std::size_t n) noexcept { used_ = static_cast<std::uint32_t>(n); }
+    void set_used(std::size_t n) noexcept {
+        debug_check(n <= capacity_, "a block was filled past its end");
+        used_ = static_cast<std::uint32_t>(n);
+    }
     bool shared() const noexcept { return refs_ > 1; }
 
   private:
@@ -81,7 +85,8 @@ class block_pool {
     block_pool(const block_pool&) = delete;
     block_pool& operator=(const block_pool&) = delete;
 
-    // A block of at least `size` bytes, empty (used() == 0), referenced once.
+    // A block of at least `size` bytes (0 is as good as 1; at most max_size), empty (used() == 0),
+    // referenced once. Its data() is aligned to 16 bytes and not cleared.
     block_ref take(std::size_t size);
 
     // Bytes in blocks that somebody holds, and in blocks waiting in the free lists.
@@ -90,6 +95,7 @@ class block_pool {
     // Gives the free lists back to the system.
     void trim() noexcept;
 
+    static constexpr std::size_t max_size = 1024 * mib;
     static constexpr std::size_t classes = 5;
     static constexpr std::size_t class_size[classes] = {512, 4 * kib, 16 * kib, 64 * kib,
                                                         256 * kib};

@@ -5,26 +5,30 @@
 //
 //  -- shape --
 //
-// size() counts bytes, slices() counts pieces. A piece is never empty. An empty chain owns no memory, so that thousands
-// of idle pipes may hold one each.
+// size() counts bytes, slices() counts pieces. A piece is never empty. An empty chain holds no block, and
+// keeps room for at most four slices: little enough that thousands of idle pipes may hold one each,
+// enough that a pipe that passes a block at a time does not allocate every time.
 //
 //  -- ownership --
 //
-// A chain owns its references, not the blocks. Two chains may hold slices of one block (share_front);
+// A chain owns its references, not the blocks. Two chains may hold slices of one block (share);
 // the bytes behind them are immutable from then on. The exception is append_copy, which fills the rest
 // of the last block where nobody else holds that block.
 //
 //  -- cost --
 //
-// Appending, dropping and moving are O(pieces touched). Joining adjacent slices of one block into one
-// is done on append.
+// Appending, prepending, dropping and moving are O(pieces touched). Slices of one block that meet are
+// joined into one as they are added, at either end: a header written in front of its payload in the
+// payload's block leaves as one piece.
 
+#include <libp/assert.h>
 #include <libp/block.h>
 #include <libp/types.h>
 
 #include <cstddef>
+#include <cstdint>
+#include <memory>
 #include <string>
-#include <vector>
 
 namespace libp {
 
@@ -41,14 +45,18 @@ class chain {
     chain() noexcept = default;
     chain(chain&&) noexcept;
     chain& operator=(chain&&) noexcept;
-    chain(const chain&) = delete;  // say share_front if you mean it
+    chain(const chain&) = delete;  // say share if you mean it
     chain& operator=(const chain&) = delete;
     ~chain() = default;
 
     std::size_t size() const noexcept { return size_; }
     bool empty() const noexcept { return size_ == 0; }
-    std::size_t slices() const noexcept;
-    const slice& operator[](std::size_t i) const noexcept;
+    std::size_t slices() const noexcept { return count_; }
+    // The i-th piece, i < slices(). Valid until the chain changes.
+    const slice& operator[](std::size_t i) const noexcept {
+        check(i < count_, "a chain has no such slice");
+        return at(static_cast<std::uint32_t>(i));
+    }
 
     // Adds at the end. The chain given is left empty. Empty slices are dropped.
     void append(slice s);
@@ -70,16 +78,31 @@ class chain {
 
     // Copies up to out.size() bytes from `offset` on; returns how many. The chain is unchanged.
     std::size_t copy_out(mutable_bytes out, std::size_t offset = 0) const noexcept;
-    // The memory of a chain whose bytes must not pin large blocks: replaces its slices by copies in
-    // blocks of the right size class if that holds less memory. Used before bytes are kept for long.
+    // For bytes that will be kept for long and must not pin large blocks: replaces the slices by copies
+    // in new blocks, at most half of each wasted, if those hold less memory than the chain's blocks do
+    // now. A block that others hold too counts in full, since nobody knows who lets go last.
     void compact(block_pool& pool);
 
     // For tests and small messages: everything, as one string.
     std::string to_string() const;
 
   private:
-    std::vector<slice> slices_;  // slices_[first_ ...] are live
-    std::size_t first_ = 0;
+    // What an empty chain may keep.
+    static constexpr std::uint32_t idle_capacity = 4;
+
+    slice& at(std::uint32_t i) const noexcept { return ring_[(first_ + i) & (capacity_ - 1)]; }
+    void swap(chain& other) noexcept;
+    void make_room();
+    slice pop_front() noexcept;
+    void release_ring() noexcept;
+
+    // 1. capacity_ is 0 or a power of two; count_ <= capacity_.
+    // 2. The live slices are at(0) ... at(count_ - 1); every other place of the ring is an empty slice.
+    // 3. size_ is the sum of the live slices' sizes, none of which is 0.
+    std::unique_ptr<slice[]> ring_;
+    std::uint32_t capacity_ = 0;
+    std::uint32_t first_ = 0;
+    std::uint32_t count_ = 0;
     std::size_t size_ = 0;
 };
 

@@ -44,7 +44,9 @@ class min_heap {
     }
     // Call after the item's key changed.
     void update(T& item) noexcept {
-        rise(item.*Index);
+        const std::size_t at = item.*Index;
+        check(at < items_.size() && items_[at] == &item, "an item is not in this heap");
+        rise(at);
         sink(item.*Index);
     }
 
