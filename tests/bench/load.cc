@@ -1,0 +1,266 @@
+// The load side of the benchmarks: a server that sinks and echoes, and clients that measure.
+//
+//     bench-load serve                      prints "sink PORT" and "echo PORT", serves until its stdin ends
+//     bench-load bulk HOST PORT BYTES       one flow to a sink; prints seconds
+//     bench-load rtt HOST PORT COUNT SIZE   round trips to an echo; prints p50 and p99 in microseconds
+//     bench-load conns HOST PORT SECONDS N  N at a time: connect, one byte there and back, close; prints connections per second
+//     bench-load idle HOST PORT N           N connections that once said a byte; prints "ready", holds them until stdin ends
+//     bench-load relay PORT HOST PORT       the plainest relay: read(2) 64 KiB, write(2) it, one flow after another.
+//                                           PORT 0 is legal; prints "relay PORT"
+//
+// Blocking sockets and threads on purpose: the load must not share the machinery it measures.
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace {
+
+using steady = std::chrono::steady_clock;
+
+double since(steady::time_point start) {
+    return std::chrono::duration<double>(steady::now() - start).count();
+}
+
+[[noreturn]] void die(const char* what) {
+    std::perror(what);
+    std::exit(1);
+}
+
+sockaddr_in address(const char* host, int port) {
+    sockaddr_in a{};
+    a.sin_family = AF_INET;
+    a.sin_port = htons(static_cast<std::uint16_t>(port));
+    if (inet_pton(AF_INET, host, &a.sin_addr) != 1) die(host);
+    return a;
+}
+
+int dial(const char* host, int port) {
+    const sockaddr_in a = address(host, port);
+    const int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (fd < 0 || connect(fd, reinterpret_cast<const sockaddr*>(&a), sizeof a) != 0) die("connect");
+    const int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    return fd;
+}
+
+int listen_at(int port, int& bound) {
+    sockaddr_in a = address("127.0.0.1", port);
+    const int fd = socket(AF_INET, SOCK_STREAM, 0);
+    const int on = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (fd < 0 || bind(fd, reinterpret_cast<sockaddr*>(&a), sizeof a) != 0 || listen(fd, 4096) != 0)
+        die("listen");
+    socklen_t size = sizeof a;
+    getsockname(fd, reinterpret_cast<sockaddr*>(&a), &size);
+    bound = ntohs(a.sin_port);
+    return fd;
+}
+
+bool write_all(int fd, const void* data, std::size_t size) {
+    const char* at = static_cast<const char*>(data);
+    while (size > 0) {
+        const ssize_t n = write(fd, at, size);
+        if (n <= 0) return false;
+        at += n;
+        size -= static_cast<std::size_t>(n);
+    }
+    return true;
+}
+
+bool read_all(int fd, void* data, std::size_t size) {
+    char* at = static_cast<char*>(data);
+    while (size > 0) {
+        const ssize_t n = read(fd, at, size);
+        if (n <= 0) return false;
+        at += n;
+        size -= static_cast<std::size_t>(n);
+    }
+    return true;
+}
+
+// -- the server ------------------------------------------------------------------------------------
+
+// Reads to the end, answers how much that was.
+void sink(int fd) {
+    std::vector<char> buffer(256 * 1024);
+    std::uint64_t total = 0;
+    for (ssize_t n = 0; (n = read(fd, buffer.data(), buffer.size())) > 0;)
+        total += static_cast<std::uint64_t>(n);
+    write_all(fd, &total, sizeof total);
+    close(fd);
+}
+
+// One thread echoes for every connection, so that thousands of idle ones cost it nothing.
+void echo_server(int listener) {
+    std::vector<pollfd> all{{listener, POLLIN, 0}};
+    std::vector<char> buffer(64 * 1024);
+    for (;;) {
+        if (poll(all.data(), all.size(), -1) < 0) continue;
+        if (all[0].revents) {
+            const int fd = accept(listener, nullptr, nullptr);
+            const int on = 1;
+            if (fd >= 0) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+            if (fd >= 0) all.push_back({fd, POLLIN, 0});
+        }
+        for (std::size_t i = 1; i < all.size(); ++i) {
+            if (!all[i].revents) continue;
+            const ssize_t n = read(all[i].fd, buffer.data(), buffer.size());
+            if (n > 0 && write_all(all[i].fd, buffer.data(), static_cast<std::size_t>(n))) continue;
+            close(all[i].fd);
+            all[i] = all.back();
+            all.pop_back();
+            --i;
+        }
+    }
+}
+
+int serve() {
+    int sink_port = 0, echo_port = 0;
+    const int sinks = listen_at(0, sink_port), echoes = listen_at(0, echo_port);
+    std::thread([sinks] {
+        for (int fd; (fd = accept(sinks, nullptr, nullptr)) >= 0;)
+            std::thread(sink, fd).detach();
+    }).detach();
+    std::thread(echo_server, echoes).detach();
+    std::printf("sink %d\necho %d\n", sink_port, echo_port);
+    std::fflush(stdout);
+    for (char c; read(0, &c, 1) > 0;) {
+    }
+    std::_Exit(0);
+}
+
+// -- the clients -----------------------------------------------------------------------------------
+
+int bulk(const char* host, int port, std::uint64_t bytes) {
+    const int fd = dial(host, port);
+    const std::vector<char> buffer(256 * 1024, 'x');
+    const auto start = steady::now();
+    for (std::uint64_t left = bytes; left > 0;) {
+        const std::size_t n =
+            static_cast<std::size_t>(std::min<std::uint64_t>(left, buffer.size()));
+        if (!write_all(fd, buffer.data(), n)) die("write");
+        left -= n;
+    }
+    shutdown(fd, SHUT_WR);
+    std::uint64_t arrived = 0;
+    if (!read_all(fd, &arrived, sizeof arrived) || arrived != bytes) die("bytes were lost");
+    std::printf("%.6f\n", since(start));
+    return 0;
+}
+
+int rtt(const char* host, int port, int count, std::size_t size) {
+    const int fd = dial(host, port);
+    std::vector<char> buffer(size, 'x');
+    std::vector<double> took;
+    for (int i = -count / 10; i < count; ++i) {  // the first tenth warms up
+        const auto start = steady::now();
+        if (!write_all(fd, buffer.data(), size) || !read_all(fd, buffer.data(), size)) die("echo");
+        if (i >= 0) took.push_back(since(start) * 1e6);
+    }
+    std::sort(took.begin(), took.end());
+    std::printf("%.1f %.1f\n", took[took.size() / 2], took[took.size() * 99 / 100]);
+    return 0;
+}
+
+int conns(const char* host, int port, double seconds, int at_once) {
+    std::atomic<long> total{0};
+    std::vector<std::thread> threads;
+    const auto start = steady::now();
+    for (int i = 0; i < at_once; ++i) {
+        threads.emplace_back([&] {
+            while (since(start) < seconds) {
+                const int fd = dial(host, port);
+                char c = 'x';
+                if (!write_all(fd, &c, 1) || !read_all(fd, &c, 1)) die("echo");
+                shutdown(fd, SHUT_WR);
+                if (read(fd, &c, 1) != 0) die("end");
+                close(fd);
+                ++total;
+            }
+        });
+    }
+    for (auto& t : threads)
+        t.join();
+    std::printf("%.1f\n", static_cast<double>(total) / since(start));
+    return 0;
+}
+
+int idle(const char* host, int port, int count) {
+    for (int i = 0; i < count; ++i) {
+        const int fd = dial(host, port);
+        char c = 'x';
+        if (!write_all(fd, &c, 1) || !read_all(fd, &c, 1)) die("echo");
+    }
+    std::printf("ready\n");
+    std::fflush(stdout);
+    for (char c; read(0, &c, 1) > 0;) {
+    }
+    return 0;
+}
+
+// -- the plainest relay ----------------------------------------------------------------------------
+
+void relay_one(int near, int far) {
+    std::vector<char> buffer(64 * 1024);
+    pollfd ends[2] = {{near, POLLIN, 0}, {far, POLLIN, 0}};
+    for (int open = 2; open > 0;) {
+        if (poll(ends, 2, -1) < 0) break;
+        for (int i = 0; i < 2; ++i) {
+            if (!ends[i].revents) continue;
+            const ssize_t n = read(i == 0 ? near : far, buffer.data(), buffer.size());
+            const int to = i == 0 ? far : near;
+            if (n > 0 && write_all(to, buffer.data(), static_cast<std::size_t>(n))) continue;
+            shutdown(to, SHUT_WR);
+            ends[i].fd = -1;
+            --open;
+        }
+    }
+    close(near);
+    close(far);
+}
+
+int relay(int port, const char* host, int to) {
+    int bound = 0;
+    const int listener = listen_at(port, bound);
+    std::printf("relay %d\n", bound);
+    std::fflush(stdout);
+    for (int fd; (fd = accept(listener, nullptr, nullptr)) >= 0;)
+        relay_one(fd, dial(host, to));
+    return 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    std::signal(SIGPIPE, SIG_IGN);
+    const std::string what = argc > 1 ? argv[1] : "";
+    const auto number = [&](int i) { return std::strtoull(argv[i], nullptr, 10); };
+    const auto port = [&](int i) { return static_cast<int>(number(i)); };
+    if (what == "serve" && argc == 2) return serve();
+    if (what == "bulk" && argc == 5) return bulk(argv[2], port(3), number(4));
+    if (what == "rtt" && argc == 6) return rtt(argv[2], port(3), port(4), number(5));
+    if (what == "conns" && argc == 6)
+        return conns(argv[2], port(3), std::strtod(argv[4], nullptr), port(5));
+    if (what == "idle" && argc == 5) return idle(argv[2], port(3), port(4));
+    if (what == "relay" && argc == 5) return relay(port(2), argv[3], port(4));
+    std::fprintf(stderr,
+                 "usage: bench-load serve | bulk HOST PORT BYTES | rtt HOST PORT COUNT SIZE |\n"
+                 "       conns HOST PORT SECONDS N | idle HOST PORT N | relay PORT HOST PORT\n");
+    return 2;
+}
