@@ -49,6 +49,9 @@ OPT_fuzz     := -O1 -g -DLIBP_DEBUG=1 -fsanitize=fuzzer-no-link,address,undefine
 CXXFLAGS_ALL := -std=c++20 -pthread $(WARNINGS) $(OPT_$(MODE)) $(CXXFLAGS)
 LDFLAGS_ALL  := -pthread $(filter -fsanitize%,$(OPT_$(MODE))) $(LDFLAGS)
 
+# One short line a command; V=1 shows the commands themselves.
+say = $(if $(V),,@printf '  %-5s%s\n' $(1) $(2);)
+
 # -- what each layer may see, and what it is made of --------------------------------------------
 
 inc_of        = $(foreach f,$(FLAVOURS),$(wildcard $(1)/inc.$(f))) $(1)/inc
@@ -92,20 +95,20 @@ all: $(LIBP) $(APPS)
 $(LIBP): $(call objects,$(LIB_SRC))
 	@mkdir -p $(@D)
 	@rm -f $@
-	ar rcs $@ $^
+	$(call say,AR,$@)ar rcs $@ $^
 
 $(BIN)/%: $(OBJ)/apps/%.o $(call objects,$(KIT_SRC)) $(LIBP)
 	@mkdir -p $(@D)
-	$(CXX) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
+	$(call say,LINK,$@)$(CXX) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
 $(BIN)/bench-%: $(OBJ)/tests/bench/%.o $(call objects,$(KIT_SRC)) $(LIBP)
 	@mkdir -p $(@D)
-	$(CXX) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
+	$(call say,LINK,$@)$(CXX) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
 define test_rule
 $(BIN)/test-$(1): $(call objects,$(wildcard tests/$(1)/*.cc) $(SUP_SRC) $(KIT_SRC)) $(LIBP)
 	@mkdir -p $$(@D)
-	$$(CXX) $$(LDFLAGS_ALL) -o $$@ $$^ -lgtest -lgtest_main $$(LIBS)
+	$$(call say,LINK,$$@)$$(CXX) $$(LDFLAGS_ALL) -o $$@ $$^ -lgtest -lgtest_main $$(LIBS)
 endef
 $(foreach t,$(TEST_DIRS),$(eval $(call test_rule,$(t))))
 
@@ -113,11 +116,11 @@ $(foreach t,$(TEST_DIRS),$(eval $(call test_rule,$(t))))
 # runs its corpus once, as a test.
 $(BIN)/fuzz-%: $(OBJ)/tests/fuzz/%_fuzz.o $(LIBP)
 	@mkdir -p $(@D)
-	$(CXX) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ $(LIBS)
+	$(call say,LINK,$@)$(CXX) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 
 $(BIN)/replay-%: $(OBJ)/tests/fuzz/%_fuzz.o $(OBJ)/tests/fuzz/replay.o $(LIBP)
 	@mkdir -p $(@D)
-	$(CXX) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
+	$(call say,LINK,$@)$(CXX) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
 tests: $(TESTS) $(REPLAYS)
 tools: $(TOOLS)
@@ -128,7 +131,7 @@ fuzzers: $(patsubst %,$(BIN)/fuzz-%,$(FUZZERS))
 define compile_rule
 $(OBJ)/$(1)/%.o: $(1)/%.cc
 	@mkdir -p $$(@D)
-	$$(CXX) $$(CPPFLAGS_ALL) $$(CPPFLAGS) $(call includes,$(1)) $(2) $$(CXXFLAGS_ALL) -MMD -MP -c -o $$@ $$<
+	$$(call say,CXX,$$<)$$(CXX) $$(CPPFLAGS_ALL) $$(CPPFLAGS) $(call includes,$(1)) $(2) $$(CXXFLAGS_ALL) -MMD -MP -c -o $$@ $$<
 endef
 $(foreach l,$(LAYERS),$(eval $(call compile_rule,$(l),-I$(l)/src)))
 $(eval $(call compile_rule,apps,-Iapps))
@@ -211,4 +214,4 @@ help:
 	@echo 'make install             PREFIX=/usr/local DESTDIR= : programs, headers, libp.a, libp.pc, man pages'
 	@echo 'make clean               removes build/'
 	@echo
-	@echo 'OS=linux|posix  MODE=release|debug|asan|tsan  CXX=g++|clang++   (now: OS=$(OS) MODE=$(MODE) CXX=$(CXX))'
+	@echo 'OS=linux|posix  MODE=release|debug|asan|tsan  CXX=g++|clang++   V=1 shows commands  (now: OS=$(OS) MODE=$(MODE) CXX=$(CXX))'

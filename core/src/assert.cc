@@ -3,13 +3,11 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "program_name.h"
-
 namespace libp {
 
 void fail(const char* what, std::source_location where) noexcept {
-    std::fprintf(stderr, "%s bug: %s:%u: %s\n", program_name(), where.file_name(),
-                 static_cast<unsigned>(where.line()), what);
+    std::fprintf(stderr, "bug: %s:%u: %s\n", where.file_name(), static_cast<unsigned>(where.line()),
+                 what);
     std::abort();
 }
 

@@ -17,7 +17,7 @@ namespace libp {
 
 inline constexpr bool debug_build = LIBP_DEBUG != 0;
 
-// Prints `PROG bug: FILE:LINE: what` and aborts.
+// Prints `bug: FILE:LINE: what` and aborts.
 [[noreturn]] void fail(const char* what,
                        std::source_location where = std::source_location::current()) noexcept;
 
