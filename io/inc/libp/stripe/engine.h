@@ -14,10 +14,13 @@
 //
 //  -- driving it --
 //
-//     received(subflow, bytes)   bytes that arrived, in order, any split          -> afterwards drain next_event()
+//     received(subflow, bytes)   bytes that arrived, in order, any split
 //     transmit(subflow, out)     asks for frames; call while wants_transmit()
 //     on_timer()                 when next_timer() is due
 //     subflow_up / subflow_down  a subflow finished its handshake / is gone
+//
+// Any call may queue events (transmit() makes room, so streams become writable), make any subflow want to transmit, and
+// move next_timer(). After a batch of calls: drain next_event(), ask every uncongested subflow's wants_transmit(), take_dead(), re-arm.
 //
 // The wire format is wire.h's; a subflow joins after its HELLOs were exchanged (handshake.h).
 //
@@ -38,6 +41,8 @@
 //
 // A bad CRC or malformed frame costs that one subflow (received() returns the error; the driver closes it). Only a peer that breaks
 // the protocol's logic (credit overrun, changed final size, impossible acknowledgement) loses the session. A stream that is reset breaks alone.
+//
+// A session that broke has one frame left for each subflow, the GOAWAY that tells the peer why: transmit it, then close.
 
 #include <libp/block.h>
 #include <libp/chain.h>
@@ -93,6 +98,8 @@ struct event {
     stream_id id = 0;
     error why{};
     open_request request{};
+    // stream_broken: what had arrived in order and was not read. It stays readable above; the engine no longer counts it.
+    chain unread{};
 };
 
 struct subflow_stats {
@@ -142,7 +149,8 @@ class engine {
     void finish(stream_id id, instant now);
     // In-order bytes, at most `max`; reading grants the peer new credit. ok, again, fin, broken.
     io_result read(stream_id id, chain& to, std::size_t max, instant now);
-    // Breaks it: the peer's end sees `why`. Also how an owner lets go of a stream that has not ended both ways. No event follows.
+    // Breaks it: the peer's end sees `why` (local_abort as peer_reset). Also how an owner lets go of a stream that has not ended both ways. No event follows.
+    // A stream whose FIN was read and whose own FIN was acknowledged is not broken by this: it ends as it would have.
     void abort(stream_id id, error why, instant now);
     // True when both directions have ended and been acknowledged: the id is forgotten.
     bool ended(stream_id id) const;
