@@ -5,9 +5,8 @@
 
 namespace libp {
 
-void fail(const char* what, std::source_location where) noexcept {
-    std::fprintf(stderr, "bug: %s:%u: %s\n", where.file_name(), static_cast<unsigned>(where.line()),
-                 what);
+void fail(const char* what, code_place where) noexcept {
+    std::fprintf(stderr, "bug: %s:%u: %s\n", where.file, where.line, what);
     std::abort();
 }
 

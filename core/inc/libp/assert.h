@@ -7,8 +7,6 @@
 // test is not free. Both print where and what to stderr and abort(3): a core dump at the first
 // wrong step beats a wrong byte delivered later.
 
-#include <source_location>
-
 #ifndef LIBP_DEBUG
 #define LIBP_DEBUG 0
 #endif
@@ -17,19 +15,28 @@ namespace libp {
 
 inline constexpr bool debug_build = LIBP_DEBUG != 0;
 
-// Prints `bug: FILE:LINE: what` and aborts.
-[[noreturn]] void fail(const char* what,
-                       std::source_location where = std::source_location::current()) noexcept;
+// Where a call is in the source. It stands in for std::source_location, which clang 14 has not got; the
+// built-ins behind it are in every compiler that this builds with.
+struct code_place {
+    const char* file;
+    unsigned line;
 
-inline void check(bool holds, const char* what,
-                  std::source_location where = std::source_location::current()) noexcept {
+    static constexpr code_place current(const char* file = __builtin_FILE(),
+                                        unsigned line = __builtin_LINE()) noexcept {
+        return {file, line};
+    }
+};
+
+// Prints `bug: FILE:LINE: what` and aborts.
+[[noreturn]] void fail(const char* what, code_place where = code_place::current()) noexcept;
+
+inline void check(bool holds, const char* what, code_place where = code_place::current()) noexcept {
     if (!holds) [[unlikely]]
         fail(what, where);
 }
 
-inline void debug_check(
-    [[maybe_unused]] bool holds, [[maybe_unused]] const char* what,
-    [[maybe_unused]] std::source_location where = std::source_location::current()) noexcept {
+inline void debug_check([[maybe_unused]] bool holds, [[maybe_unused]] const char* what,
+                        [[maybe_unused]] code_place where = code_place::current()) noexcept {
     if constexpr (debug_build) check(holds, what, where);
 }
 
