@@ -4,8 +4,9 @@
 //
 // resolve() returns at once; the callback is called later, exactly once, ON A WORKER THREAD: it should do nothing but
 // post the result to its loop. A numeric address or UNIX path never needs the resolver.
+// (If the system has no thread for the first request, resolve() itself calls back, with a limit: posting works there too.)
 // Destroying the resolver does not wait for a getaddrinfo that hangs: pending callbacks are dropped, and none is running or will run
-// once the destructor has returned.
+// once the destructor has returned. So a callback must not destroy its resolver.
 
 #include <libp/result.h>
 #include <libp/socket_address.h>

@@ -8,6 +8,7 @@
 // receive() and transmit() move bytes between a socket and memory: one system call each, whatever it
 // moves. A receive that fills less than it was given has emptied the socket (for now): calling again at once
 // would only learn EAGAIN, so do not. The same with a transmit that takes less than it was given.
+// Room for nothing and data of no bytes are bugs (checked): both would look like something else.
 // After an error the socket is broken for good; callers keep that fact, the system does not (SO_ERROR clears on read).
 //
 //  -- ending --
@@ -54,7 +55,9 @@ struct connect_options {
     std::optional<socket_address> source;  // bind(2) to this first
     std::string device;                    // SO_BINDTODEVICE; unsupported where there is none
 };
-// Starts connecting. The socket becomes writable when it is decided; then ask take_error().
+// Starts connecting. The socket becomes writable when it is decided; then ask take_error(). What is decided at once
+// is an error here: refused (also a UNIX path that does not exist), limit (out of descriptors or memory, or
+// a UNIX listener whose queue is full: worth trying again later), unreachable, permission ...
 result<unique_fd> start_connect(const socket_address& to, const connect_options& options = {});
 
 // A connected pair of UNIX stream sockets.
@@ -67,7 +70,8 @@ io_result receive(fd_type fd, std::span<const mutable_bytes> buffers) noexcept;
 // Writes from the front of `data`, at most `max` bytes and 64 slices; the chain is not changed.
 io_result transmit(fd_type fd, const chain& data,
                    std::size_t max = static_cast<std::size_t>(-1)) noexcept;
-// The same two for descriptors that need not be sockets (read(2), write(2)).
+// The same two for descriptors that need not be sockets (read(2), write(2)). A terminal that hung up reads as
+// fin and writes as peer_reset. write_to() has no MSG_NOSIGNAL: the program must have called ignore_sigpipe().
 io_result read_from(fd_type fd, std::span<const mutable_bytes> buffers) noexcept;
 io_result write_to(fd_type fd, const chain& data,
                    std::size_t max = static_cast<std::size_t>(-1)) noexcept;

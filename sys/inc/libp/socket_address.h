@@ -39,7 +39,7 @@ class socket_address {
     void set_port(std::uint16_t port) noexcept;
     bool is_loopback() const noexcept;  // 127.0.0.0/8, ::1, ::ffff:127.0.0.0/104, any UNIX path
     bool is_wildcard() const noexcept;
-    std::string to_string() const;  // "?" for none
+    std::string to_string() const;  // "?" for none, "(unnamed)" for a UNIX socket without a path
     std::string path() const;       // UNIX only; "" otherwise or unnamed
 
     const sockaddr* raw() const noexcept { return reinterpret_cast<const sockaddr*>(storage_); }

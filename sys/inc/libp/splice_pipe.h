@@ -26,10 +26,11 @@ class splice_pipe {
     // Errors: unsupported, limit.
     static result<splice_pipe> make(std::size_t want_capacity);
 
-    // Moves up to min(max, room) bytes from the socket into the pipe. again: the socket is empty, or the pipe has no
+    // Moves up to min(max, room), max > 0, bytes from the socket into the pipe. again: the socket is empty, or the pipe has no
     // room: check held() to tell. fin: clean end.
     io_result fill(fd_type from, std::size_t max) noexcept;
-    // Moves what it can from the pipe to the socket. again: the socket is full.
+    // Moves what it can from the pipe, which must hold something, to the socket. again: the socket is full.
+    // splice(2) has no MSG_NOSIGNAL: the program must have called ignore_sigpipe().
     io_result drain(fd_type to) noexcept;
     std::size_t held() const noexcept { return held_; }
     std::size_t capacity() const noexcept { return capacity_; }

@@ -1,0 +1,60 @@
+#include "os_calls.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <climits>
+
+namespace libp {
+
+unique_fd open_socket(int family) noexcept {
+    return unique_fd(socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+}
+
+unique_fd accept_one(fd_type listener, sockaddr_storage& peer, socklen_t& size) noexcept {
+    return unique_fd(uninterrupted([&] {
+        return accept4(listener, reinterpret_cast<sockaddr*>(&peer), &size,
+                       SOCK_CLOEXEC | SOCK_NONBLOCK);
+    }));
+}
+
+std::pair<unique_fd, unique_fd> open_socket_pair() noexcept {
+    int raw[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, raw) == -1) return {};
+    return {unique_fd(raw[0]), unique_fd(raw[1])};
+}
+
+std::pair<unique_fd, unique_fd> open_pipe() noexcept {
+    int raw[2];
+    if (pipe2(raw, O_CLOEXEC | O_NONBLOCK) == -1) return {};
+    return {unique_fd(raw[0]), unique_fd(raw[1])};
+}
+
+error bind_to_device(fd_type fd, const std::string& device) noexcept {
+    if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device.c_str(),
+                   static_cast<socklen_t>(device.size() + 1)) == 0)
+        return {};
+    if (errno == ENODEV) return {reason::invalid, ENODEV};
+    return last_error();
+}
+
+error set_user_timeout(fd_type fd, duration timeout) noexcept {
+    const auto ms = std::chrono::ceil<std::chrono::milliseconds>(timeout).count();
+    const auto value = static_cast<unsigned>(std::clamp<long long>(ms, 0, INT_MAX));
+    if (setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &value, sizeof value) == 0) return {};
+    return last_error();
+}
+
+error set_notsent_lowat(fd_type fd, int low) noexcept {
+    if (setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &low, sizeof low) == 0) return {};
+    return last_error();
+}
+
+bool has_abstract_paths() noexcept {
+    return true;
+}
+
+}  // namespace libp

@@ -1,0 +1,97 @@
+#include <libp/socket.h>
+
+#include "os_calls.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+
+namespace libp {
+
+namespace {
+
+socket_address ask(int (*call)(int, sockaddr*, socklen_t*), fd_type fd) noexcept {
+    sockaddr_storage storage{};
+    socklen_t size = sizeof storage;
+    if (call(fd, reinterpret_cast<sockaddr*>(&storage), &size) == -1) return {};
+    return socket_address::from_raw(reinterpret_cast<const sockaddr*>(&storage), size);
+}
+
+error set_tcp(fd_type fd, int level, int name, int value) noexcept {
+    if (setsockopt(fd, level, name, &value, sizeof value) == 0) return {};
+    return errno == ENOPROTOOPT ? error{} : last_error();
+}
+
+// Whole seconds, rounded up, in the range that every system takes.
+int keepalive_seconds(duration d) noexcept {
+    constexpr long long most = 32767;
+    const auto whole = std::chrono::ceil<std::chrono::seconds>(d).count();
+    return static_cast<int>(std::clamp<long long>(whole, 1, most));
+}
+
+error set_keepalive(fd_type fd, const tcp_options& options) noexcept {
+    const bool on = options.keepalive_idle > duration::zero();
+    if (const error why = set_tcp(fd, SOL_SOCKET, SO_KEEPALIVE, on)) return why;
+    if (!on) return {};
+#ifdef TCP_KEEPIDLE
+    if (const error why =
+            set_tcp(fd, IPPROTO_TCP, TCP_KEEPIDLE, keepalive_seconds(options.keepalive_idle)))
+        return why;
+#endif
+#ifdef TCP_KEEPINTVL
+    if (const error why =
+            set_tcp(fd, IPPROTO_TCP, TCP_KEEPINTVL, keepalive_seconds(options.keepalive_interval)))
+        return why;
+#endif
+#ifdef TCP_KEEPCNT
+    if (const error why =
+            set_tcp(fd, IPPROTO_TCP, TCP_KEEPCNT, std::clamp(options.keepalive_count, 1, 127)))
+        return why;
+#endif
+    return {};
+}
+
+}  // namespace
+
+error shutdown_write(fd_type fd) noexcept {
+    return shutdown(fd, SHUT_WR) == 0 ? error{} : last_error();
+}
+
+void close_with_reset(unique_fd fd) noexcept {
+    if (!fd) return;
+    const linger at_once{.l_onoff = 1, .l_linger = 0};
+    // Fails only for what is no socket or has no connection any more: then there is nothing to reset.
+    setsockopt(fd.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
+error take_error(fd_type fd) noexcept {
+    int code = 0;
+    socklen_t size = sizeof code;
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &size) == -1) return last_error();
+    errno = code;
+    return code == 0 ? error{} : last_error();
+}
+
+socket_address local_address(fd_type fd) noexcept {
+    return ask(getsockname, fd);
+}
+
+socket_address peer_address(fd_type fd) noexcept {
+    return ask(getpeername, fd);
+}
+
+error set_tcp_options(fd_type fd, const tcp_options& options) noexcept {
+    if (!local_address(fd).is_ip()) return {};
+    if (const error why = set_tcp(fd, IPPROTO_TCP, TCP_NODELAY, options.no_delay)) return why;
+    if (const error why = set_keepalive(fd, options)) return why;
+    // Zero is the system's default, which a new socket has already.
+    if (options.user_timeout > duration::zero())
+        if (const error why = set_user_timeout(fd, options.user_timeout)) return why;
+    if (options.notsent_lowat > 0)
+        if (const error why = set_notsent_lowat(fd, options.notsent_lowat)) return why;
+    return {};
+}
+
+}  // namespace libp
