@@ -1,0 +1,51 @@
+#include <libp/process.h>
+
+#include <sys/resource.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+namespace libp {
+
+namespace {
+
+constexpr rlim_t most_fds = 1'048'576;
+constexpr std::size_t fewest_fds = 20;  // _POSIX_OPEN_MAX: what every system grants
+
+double seconds_of(const timeval& t) noexcept {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
+}
+
+}  // namespace
+
+std::size_t raise_fd_limit() noexcept {
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) == -1) return fewest_fds;
+    // RLIM_INFINITY compares as very large. A soft limit above ours is left alone.
+    const rlim_t wanted = std::min(limit.rlim_max, most_fds);
+    if (limit.rlim_cur < wanted) {
+        limit.rlim_cur = wanted;
+        // A refusal leaves the old limit, which is then the answer.
+        if (setrlimit(RLIMIT_NOFILE, &limit) == -1) return fd_limit();
+    }
+    return fd_limit();
+}
+
+std::size_t fd_limit() noexcept {
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) == -1) return fewest_fds;
+    return static_cast<std::size_t>(std::min(limit.rlim_cur, most_fds));
+}
+
+double cpu_seconds() noexcept {
+    rusage used{};
+    if (getrusage(RUSAGE_SELF, &used) == -1) return 0;
+    return seconds_of(used.ru_utime) + seconds_of(used.ru_stime);
+}
+
+int process_id() noexcept {
+    return static_cast<int>(getpid());
+}
+
+}  // namespace libp
