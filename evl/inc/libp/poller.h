@@ -22,7 +22,8 @@ namespace libp {
 enum class io_interest : std::uint8_t { read = 1, write = 2 };
 
 // `failed`: an error or hang-up is pending, whatever the interest was. What it means is found by
-// taking the socket's error or by reading on.
+// taking the socket's error or by reading on. It comes along with the readiness asked for, so that who just
+// reads or writes on finds out; select cannot tell it apart and reports that readiness alone.
 enum class io_ready : std::uint8_t { read = 1, write = 2, failed = 4 };
 
 struct poll_slot {
@@ -39,8 +40,9 @@ class poller {
   public:
     virtual ~poller() = default;
 
-    // Starts watching slot.fd for slot.interest (which may be nothing). Level-triggered. Errors: limit
-    // (select: a descriptor of FD_SETSIZE or above), unsupported (epoll: a regular file), system.
+    // Starts watching slot.fd for slot.interest (which may be nothing). Level-triggered. A descriptor has
+    // one slot. Errors: limit (select: a descriptor of FD_SETSIZE or above), unsupported (epoll: a
+    // regular file), system.
     virtual error add(poll_slot& slot) = 0;
     // The slot's interest has changed. With no interest at all, nothing is reported for it, not even `failed`.
     virtual void update(poll_slot& slot) = 0;
@@ -48,7 +50,10 @@ class poller {
     virtual void remove(poll_slot& slot) = 0;
 
     // Waits until something is ready, wake() was called, or the deadline has come (`never`: no deadline;
-    // an instant in the past: only look). Appends what is ready to `out`, each slot at most once.
+    // an instant in the past: only look). Appends what is ready to `out`, each slot at most once. May
+    // return early with nothing.
+    // "Past" and the time left are reckoned from the last now(), to spare a reading of the clock: a
+    // wait may end late by as long as that reading is old, and never ends early for it.
     virtual void wait(instant deadline, std::vector<poll_event>& out) = 0;
     // Ends the wait under way, or the next one at once. The only call that another thread may make.
     virtual void wake() noexcept = 0;
@@ -58,7 +63,7 @@ class poller {
     virtual const char* name() const noexcept = 0;
 };
 
-// Every system has select; Linux adds epoll. nullptr: not on this system.
+// Every system has select; Linux adds epoll. nullptr: not on this system, or no descriptors left.
 std::unique_ptr<poller> make_select_poller();
 std::unique_ptr<poller> make_epoll_poller();
 // The best one here.
