@@ -131,11 +131,25 @@ fuzzers: $(patsubst %,$(BIN)/fuzz-%,$(FUZZERS))
 define compile_rule
 $(OBJ)/$(1)/%.o: $(1)/%.cc
 	@mkdir -p $$(@D)
-	$$(call say,CXX,$$<)$$(CXX) $$(CPPFLAGS_ALL) $$(CPPFLAGS) $(call includes,$(1)) $(2) $$(CXXFLAGS_ALL) -MMD -MP -c -o $$@ $$<
+	$$(call say,CXX,$$<)$$(CXX) $$(CPPFLAGS_ALL) $$(CPPFLAGS) $(call includes,$(1)) $(2) $$(TEST_PCH) $$(CXXFLAGS_ALL) -MMD -MP -c -o $$@ $$<
 endef
 $(foreach l,$(LAYERS),$(eval $(call compile_rule,$(l),-I$(l)/src)))
 $(eval $(call compile_rule,apps,-Iapps))
-$(eval $(call compile_rule,tests,-Iapps -Itests -Icore/src -Idata/src -Isys/src -Ievl/src -Iio/src))
+TEST_SEES := -Iapps -Itests -Icore/src -Idata/src -Isys/src -Ievl/src -Iio/src
+$(eval $(call compile_rule,tests,$(TEST_SEES)))
+
+# GoogleTest's header is most of the work of compiling a test: g++ compiles it once.
+ifneq ($(findstring g++,$(notdir $(CXX))),)
+ifeq ($(findstring clang,$(notdir $(CXX))),)
+GTEST_PCH := $(OBJ)/pch/gtest.h.gch
+$(GTEST_PCH):
+	@mkdir -p $(@D)
+	$(call say,PCH,gtest/gtest.h)echo '#include <gtest/gtest.h>' > $(OBJ)/pch/gtest.h && \
+	    $(CXX) $(CXXFLAGS_ALL) -x c++-header -o $@ $(OBJ)/pch/gtest.h
+$(call objects,$(wildcard tests/*/*_test.cc)): $(GTEST_PCH)
+$(call objects,$(wildcard tests/*/*_test.cc)): TEST_PCH = -include $(OBJ)/pch/gtest.h
+endif
+endif
 
 -include $(wildcard $(patsubst %.o,%.d,$(call objects,$(LIB_SRC) $(KIT_SRC) $(APP_SRC) $(SUP_SRC) $(TOOL_SRC) $(wildcard tests/*/*.cc))))
 
