@@ -105,9 +105,9 @@ TEST(Socket, ListenSoonAgain) {
 }
 
 TEST(Socket, ConnectRefused) {
-    const auto listener = listen_on(address("127.0.0.1:0"));
+    auto listener = listen_on(address("127.0.0.1:0"));
     const socket_address at = local_address(listener->get());
-    const_cast<unique_fd&>(*listener).reset();
+    listener->reset();
     const auto fd = start_connect(at);
     if (!fd) {
         EXPECT_EQ(fd.error().why, reason::refused);
