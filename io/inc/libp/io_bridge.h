@@ -5,20 +5,24 @@
 //  -- what crosses, and how --
 //
 //     bytes        at most `window` bytes are held per direction; while the far end is congested, nothing
-//                  more is received from the near one, which holds its peer back in turn
+//                  more is received from the near one, which holds its peer back in turn. A datagram is
+//                  received whole, so one may exceed the window
 //     datagrams    one by one between two datagram pipes. From a stream to a datagram pipe, what was
 //                  received becomes datagrams of at most max_datagram(); the other way their bytes run together, and a
-//                  zero-length one is nothing
+//                  zero-length one is nothing. One that is too large for the far end breaks that (oversize): it is
+//                  neither cut nor dropped
 //     FIN          as FIN, behind all bytes; the other direction goes on
 //     broken       as reset(): a cut is never an end. What was received before the break is passed on first as far as
 //                  the far end takes it at once
 //
 // Two pipes that can splice move bulk inside the kernel: a direction begins by copying and turns to a splice_pipe from the pool once two
-// large receives in a row were filled, and back when it runs dry; short messages never pay for it.
+// receives in a row brought 64 KiB or more. The splice_pipe goes back when its burst is through, and a direction whose
+// bursts have become small copies again; short messages never pay for it.
 //
 //  -- fairness --
 //
-// A turn of the loop moves at most `budget` bytes a direction; then the bridge defers itself.
+// A turn of the loop moves at most `budget` bytes a direction (or one datagram); then the bridge defers itself. Tiny datagrams
+// are counted as a few hundred bytes, for the work they are.
 //
 //  -- time --
 //
