@@ -16,8 +16,9 @@ class io_listener {
   public:
     using accepted = delegate<void(unique_fd fd, const socket_address& peer)>;
 
-    // `fd` listens already (listen_on). Starts at once. `trouble` is called with limit when a pause begins, and with no
-    // reason when accepting works again.
+    // `fd` listens already (listen_on). Starts at once. Both are called from the loop only. `trouble` is called with the
+    // reason (limit, as a rule) when accepting fails, and with no reason when it works again: once each, however
+    // many tries lie between. Either may call anything here; to destroy the listener they retire it.
     io_listener(event_loop& loop, unique_fd fd, accepted on_accept, delegate<void(error)> trouble);
     ~io_listener();
     io_listener(const io_listener&) = delete;
@@ -25,7 +26,7 @@ class io_listener {
 
     void pause();
     void resume();
-    // Resources were freed: tries again now if it paused for lack of them.
+    // Resources were freed: tries again in the loop's next turn if it paused for lack of them.
     void retry();
     // The address it is bound to, with the real port.
     socket_address address() const;
@@ -33,7 +34,11 @@ class io_listener {
   private:
     enum class pause_reason : std::uint8_t { owner = 1, resources = 2 };
 
+    error watch();
     void on_ready(flags<io_ready> ready);
+    void on_retry();
+    void run_short(error e);
+    void recover();
     void update_interest();
 
     event_loop& loop_;
@@ -42,8 +47,9 @@ class io_listener {
     delegate<void(error)> trouble_;
     io_watch watch_;
     timer retry_;
-    duration retry_pause_{50ms};
+    duration retry_pause_;  // the next one's length
     flags<pause_reason> paused_{};
+    bool troubled_ = false;  // from the first failure until accepting works again
 };
 
 }  // namespace libp
