@@ -6,6 +6,9 @@
 // prefers; the next is tried 250 ms after the last (section 5's Connection Attempt Delay), or at once when one failed; the first to connect wins and the others
 // are closed. One timeout covers all of it, resolution included. When all fail, the error reported is
 // that of the first address: the one the user would have got from a plain connect.
+//
+// A UNIX socket whose listener has its backlog full refuses at once, where TCP would wait: it is tried again
+// until the timeout.
 
 #include <libp/endpoint.h>
 #include <libp/event_loop.h>
@@ -18,7 +21,7 @@
 namespace libp {
 
 struct connector_options {
-    duration timeout{10s};  // connect_timeout is timed_out
+    duration timeout{10s};  // its error is timed_out; 0: none
     duration stagger{250ms};
     connect_options socket{};
     tcp_options tcp{};
@@ -29,7 +32,7 @@ class io_connector {
     using done = delegate<void(result<std::unique_ptr<io_pipe>>)>;
 
     // Starts at once; `done` is called once, from the loop, never from the constructor. Destroying the connector
-    // first cancels it. The resolver outlives it.
+    // first, or from within `done`, is legal and cancels what is left. The resolver outlives it.
     io_connector(event_loop& loop, resolver& names, const endpoint& to,
                  const connector_options& options, done call);
     ~io_connector();
