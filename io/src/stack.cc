@@ -1,0 +1,131 @@
+#include <libp/stack.h>
+
+#include <libp/pipe_dgm.h>
+
+#include <algorithm>
+
+#include "spec_text.h"
+#include "stack_layers.h"
+
+namespace libp {
+
+namespace {
+
+// -- what option values may be ----------------------------------------------------------------------
+
+constexpr std::uint64_t largest_datagram = 1024 * mib;
+
+bool is_datagram_size(std::string_view value) {
+    std::optional<std::uint64_t> n = parse_size(value);
+    return n && *n >= 1 && *n <= largest_datagram;
+}
+
+bool is_word(std::string_view value) {
+    return !value.empty();
+}
+
+bool is_switch(std::string_view value) {
+    return value == "yes" || value == "no";
+}
+
+// An IP address, with a port or without.
+bool is_source(std::string_view value) {
+    if (socket_address::from_ip(value, 0)) return true;
+    result<socket_address> at = socket_address::parse(value);
+    return at && at->is_ip();
+}
+
+// -- the layers ---------------------------------------------------------------------------------------
+
+std::unique_ptr<io_pipe> put_dgm(event_loop& loop, std::unique_ptr<io_pipe> lower,
+                                 const layer_spec& spec) {
+    dgm_options options;
+    if (const std::string* max = spec.find("max"))
+        options.max_datagram = static_cast<std::size_t>(*parse_size(*max));
+    return make_dgm_pipe(loop, std::move(lower), options);
+}
+
+constexpr option_rule dgm_rules[] = {
+    {"max", is_datagram_size, "a size from 1 to 1G, such as 64k"},
+};
+constexpr option_rule tcp_rules[] = {
+    {"bind", is_source, "an IP address to connect from"},
+    {"dev", is_word, "the name of a network device"},
+    {"name", is_word, "a name for this path"},
+    {"backup", is_switch, "yes or no"},
+};
+constexpr option_rule unix_rules[] = {
+    {"name", is_word, "a name for this path"},
+    {"backup", is_switch, "yes or no"},
+};
+
+constexpr filter_layer filters_known[] = {
+    {"dgm", io_kind::stream, io_kind::datagram, dgm_rules, put_dgm},
+};
+constexpr base_layer bases_known[] = {
+    {"tcp", stack_spec::base_kind::tcp, tcp_rules},
+    {"unix", stack_spec::base_kind::unix_socket, unix_rules},
+    {"stdio", stack_spec::base_kind::stdio, {}},
+};
+
+void print_options(std::string& out, const std::vector<layer_option>& options) {
+    for (const layer_option& o : options) {
+        out += "," + o.key;
+        if (o.value != "yes") out += "=" + escape_spec(o.value);
+    }
+}
+
+}  // namespace
+
+std::span<const filter_layer> filter_layers() noexcept {
+    return filters_known;
+}
+
+std::span<const base_layer> base_layers() noexcept {
+    return bases_known;
+}
+
+const filter_layer* find_filter(std::string_view name) noexcept {
+    const auto* at = std::ranges::find(filters_known, name, &filter_layer::name);
+    return at == std::end(filters_known) ? nullptr : at;
+}
+
+const base_layer* find_base(std::string_view name) noexcept {
+    const auto* at = std::ranges::find(bases_known, name, &base_layer::name);
+    return at == std::end(bases_known) ? nullptr : at;
+}
+
+const std::string* layer_spec::find(std::string_view key) const noexcept {
+    for (auto o = options.rbegin(); o != options.rend(); ++o)
+        if (o->key == key) return &o->value;
+    return nullptr;
+}
+
+std::string stack_spec::to_string() const {
+    std::string out;
+    for (const layer_spec& f : filters) {
+        out += f.name;
+        print_options(out, f.options);
+        out += "+";
+    }
+    out += std::ranges::find(bases_known, base, &base_layer::kind)->name;
+    if (listens) out += "-l";
+    if (connects) out += "-c";
+    out += "://";
+    if (base != base_kind::stdio) out += escape_spec(address.to_string());
+    print_options(out, base_options);
+    return out;
+}
+
+std::unique_ptr<io_pipe> wrap_in_filters(event_loop& loop, std::unique_ptr<io_pipe> base,
+                                         const stack_spec& spec) {
+    std::unique_ptr<io_pipe> pipe = std::move(base);
+    for (auto f = spec.filters.rbegin(); f != spec.filters.rend(); ++f) {
+        const filter_layer* layer = find_filter(f->name);
+        check(layer != nullptr, "a spec that was not parsed names an unknown layer");
+        pipe = layer->put_over(loop, std::move(pipe), *f);
+    }
+    return pipe;
+}
+
+}  // namespace libp
