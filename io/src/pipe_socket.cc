@@ -1,0 +1,216 @@
+#include <libp/assert.h>
+#include <libp/pipe_socket.h>
+#include <libp/pipe_state.h>
+#include <libp/splice_pipe.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "block_reader.h"
+#include "chain_writer.h"
+
+namespace libp {
+namespace {
+
+// "tcp 127.0.0.1:22", "unix /run/x". Taken while the peer is there: a reset socket has forgotten it.
+std::string name_of_socket(fd_type fd) {
+    const socket_address peer = peer_address(fd);
+    if (peer.is_ip()) return "tcp " + peer.to_string();
+    std::string path = peer.path();
+    if (path.empty()) path = local_address(fd).path();
+    return path.empty() ? "unix" : "unix " + path;
+}
+
+class socket_pipe final : public io_pipe {
+  public:
+    socket_pipe(event_loop& loop, unique_fd fd)
+        : state_(loop), fd_(std::move(fd)), name_(name_of_socket(fd_.get())) {
+        state_.raise(io_flag::ready | io_flags(io_flag::writable));
+        if (error e =
+                watch_.open(loop, fd_.get(), io_watch::callback::to<&socket_pipe::on_ready>(*this)))
+            fail_with(e);
+        update_interest();
+    }
+    ~socket_pipe() override {
+        watch_.close();
+        if (!io_pipe::finished()) close_with_reset(std::move(fd_));
+    }
+
+    io_kind kind() const noexcept override { return io_kind::stream; }
+    void attach(io_handler handler) override { state_.attach(handler); }
+    io_flags state() const noexcept override { return state_.levels(); }
+    error why() const noexcept override { return state_.why(); }
+    void describe(std::string& out) const override { out += name_; }
+    bool can_splice() const noexcept override { return os_has_splice; }
+
+    io_result recv(chain& to, std::size_t max) override;
+    io_result recv_spliced(splice_pipe& to, std::size_t max) override;
+    io_result send(chain& from) override;
+    io_result send_spliced(splice_pipe& from) override;
+    void send_fin() override;
+    void reset() override;
+
+  private:
+    bool may_recv(io_result& otherwise) noexcept;
+    bool may_send(io_result& otherwise) const noexcept;
+    io_result received(io_result r, bool emptied);
+    void on_ready(flags<io_ready> ready);
+    void fail_with(error e) noexcept;
+    void update_interest() noexcept;
+
+    pipe_state state_;
+    io_watch watch_;
+    unique_fd fd_;  // gone after reset()
+    block_reader reader_;
+    std::string name_;
+};
+
+// -- recv -----------------------------------------------------------------------------------------
+
+bool socket_pipe::may_recv(io_result& otherwise) noexcept {
+    if (has(io_flag::readable) && fd_) return true;
+    otherwise = has(io_flag::fin_rcvd) ? io_result::fin()
+                : has(io_flag::broken) ? io_result::broken(why())
+                                       : io_result::again();
+    state_.lower(io_flag::readable);
+    return false;
+}
+
+io_result socket_pipe::recv(chain& to, std::size_t max) {
+    check(max > 0, "recv of nothing");
+    io_result otherwise;
+    if (!may_recv(otherwise)) return otherwise;
+    const auto [r, emptied] = reader_.read(state_.loop().blocks(), fd_.get(), receive, to, max);
+    return received(r, emptied);
+}
+
+io_result socket_pipe::recv_spliced(splice_pipe& to, std::size_t max) {
+    io_result otherwise;
+    if (!may_recv(otherwise)) return otherwise;
+    const std::size_t held = to.held();
+    const std::size_t want = std::min(max, to.capacity() - std::min(to.capacity(), held));
+    const io_result r = to.fill(fd_.get(), max);
+    // A kernel pipe counts pages, not bytes: with bytes in it, it may be the one that is full. Then the socket
+    // is not known to be empty, and watching it would only spin.
+    if (r.status == io_status::again && held > 0) return r;
+    return received(r, r.bytes < want);
+}
+
+// What a receive means for the flags. On a broken pipe this is what the kernel still had from before the break; its end
+// must not pass for a FIN: the system answers 0 once its error was taken.
+io_result socket_pipe::received(io_result r, bool emptied) {
+    const bool was_broken = has(io_flag::broken);
+    if (r.ok()) {
+        state_.loop().progress();
+        if (emptied && !was_broken) state_.lower(io_flag::readable);
+    } else {
+        state_.lower(io_flag::readable);
+        if (was_broken)
+            r = io_result::broken(why());
+        else if (r.status == io_status::fin)
+            state_.raise(io_flag::fin_rcvd);
+        else if (r.status == io_status::broken)
+            state_.break_with(r.why);
+    }
+    update_interest();
+    return r;
+}
+
+// -- send -----------------------------------------------------------------------------------------
+
+bool socket_pipe::may_send(io_result& otherwise) const noexcept {
+    if (has(io_flag::broken)) {
+        otherwise = io_result::broken(why());
+        return false;
+    }
+    check(!has(io_flag::fin_wanted), "send after send_fin");
+    otherwise = io_result::again();
+    return has(io_flag::writable);
+}
+
+io_result socket_pipe::send(chain& from) {
+    io_result otherwise;
+    if (!may_send(otherwise)) return otherwise;
+    if (from.empty()) return io_result::moved(0);
+    const auto [bytes, congested, failure] = write_chain(fd_.get(), transmit, from);
+    if (failure) fail_with(failure);
+    if (congested) state_.lower(io_flag::writable);
+    if (bytes > 0) state_.loop().progress();
+    update_interest();
+    if (bytes > 0) return io_result::moved(bytes);
+    return failure ? io_result::broken(failure) : io_result::again();
+}
+
+io_result socket_pipe::send_spliced(splice_pipe& from) {
+    io_result r;
+    if (!may_send(r)) return r;
+    if (from.held() == 0) return io_result::moved(0);
+    r = from.drain(fd_.get());
+    if (r.status == io_status::broken)
+        fail_with(r.why);
+    else if (from.held() > 0)
+        state_.lower(io_flag::writable);
+    if (r.ok()) state_.loop().progress();
+    update_interest();
+    return r;
+}
+
+void socket_pipe::send_fin() {
+    if (has(io_flag::broken) || has(io_flag::fin_wanted)) return;
+    state_.raise(io_flag::fin_wanted);
+    if (error e = shutdown_write(fd_.get())) {
+        // "Not connected" only says that the connection is gone; the socket's own error says why.
+        const error cause = take_error(fd_.get());
+        fail_with(cause ? cause : e);
+    } else {
+        state_.raise(io_flag::fin_sent);
+    }
+    update_interest();
+}
+
+void socket_pipe::reset() {
+    watch_.close();
+    if (fd_) close_with_reset(std::move(fd_));
+    fail_with({reason::local_abort});
+}
+
+// -- events ---------------------------------------------------------------------------------------
+
+void socket_pipe::on_ready(flags<io_ready> ready) {
+    if (ready.has(io_ready::failed)) {
+        // An error, or a hang-up that the next receive or send will explain.
+        if (error e = take_error(fd_.get()))
+            fail_with(e);
+        else
+            ready.set(io_ready::read | flags<io_ready>(io_ready::write));
+    }
+    if (ready.has(io_ready::read) && !has(io_flag::fin_rcvd)) state_.raise(io_flag::readable);
+    if (ready.has(io_ready::write)) state_.raise(io_flag::writable);
+    update_interest();
+    state_.deliver();
+}
+
+// Breaks outside recv: what the kernel still holds can be received, and then that it broke.
+void socket_pipe::fail_with(error e) noexcept {
+    if (has(io_flag::broken)) return;
+    state_.break_with(e);
+    if (!has(io_flag::fin_rcvd)) state_.raise(io_flag::readable);
+}
+
+void socket_pipe::update_interest() noexcept {
+    if (!watch_.is_open()) return;
+    const bool broken = has(io_flag::broken);
+    flags<io_interest> interest;
+    interest.put(io_interest::read, !broken && !has(io_flag::readable) && !has(io_flag::fin_rcvd));
+    interest.put(io_interest::write,
+                 !broken && !has(io_flag::writable) && !has(io_flag::fin_wanted));
+    watch_.set_interest(interest);
+}
+
+}  // namespace
+
+std::unique_ptr<io_pipe> make_socket_pipe(event_loop& loop, unique_fd fd) {
+    return std::make_unique<socket_pipe>(loop, std::move(fd));
+}
+
+}  // namespace libp
