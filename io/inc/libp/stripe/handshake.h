@@ -38,7 +38,7 @@ struct hello {
     identity who;
     std::array<std::uint8_t, 16> session_tag{};
     std::array<std::uint8_t, 16> nonce{};
-    std::uint16_t features = 0;
+    std::uint16_t features = 1;  // wire.h, section 3
     std::uint32_t max_frame = 64 * 1024;
     std::uint32_t max_streams = 16384;
     std::uint64_t initial_credit = 4 * kib;
@@ -60,7 +60,7 @@ class handshake {
 
     // What is to be sent now (HELLO at first, later READY).
     chain take_output();
-    // Bytes from the peer; consumes what belongs to the handshake and leaves the rest in `data` for the engine once done().
+    // Bytes from the peer, any split; consumes what belongs to the handshake and leaves the rest in `data` for the engine once done().
     // Errors (close the subflow, say nothing more): protocol_error, checksum_error, self_connect, unsupported.
     error received(chain& data);
 
@@ -80,9 +80,14 @@ class handshake {
   private:
     enum class state : std::uint8_t { hello_sent, hello_received, accepted, done };
 
+    error parse();
+    error parse_hello(std::size_t length);
+
     block_pool& blocks_;
     hello own_, peer_;
     state state_ = state::hello_sent;
+    bool peer_ready_ = false;
+    error failed_{};  // sticky
     chain out_, in_;
 };
 

@@ -1,0 +1,183 @@
+#pragma once
+
+// The protocol stripe/1, byte for byte. This page is what another implementation is written from.
+//
+// All numbers are unsigned and big-endian. CRC is CRC-32C (crc32c.h).
+//
+//  -- 1. the carrier --
+//
+// A session runs over any number of subflows. A subflow is any reliable, ordered, two-way byte pipe: TCP, TLS, a UNIX
+// socket, a chain of relays. Both ends speak first, there is no client and no server. A subflow is never half-closed:
+// end of file is the death of a subflow and nothing else; the end of a stream is a frame.
+//
+//  -- 2. frames --
+//
+// A subflow carries frames and nothing between them:
+//
+//      0      1      2          4            8           12         16                     24
+//     +------+------+----------+------------+-----------+----------+----------------------+-- - - --+------------+
+//     | type | flags|   aux    |   length   |  stream   |   hcrc   |        offset        | payload |  pcrc (4)  |
+//     +------+------+----------+------------+-----------+----------+----------------------+-- - - --+------------+
+//
+//     length   bytes of payload; header and pcrc not counted
+//     hcrc     CRC of bytes 0..11 followed by bytes 16..23; always there
+//     pcrc     CRC of the payload; there if and only if the flag CRC is set, and then length > 0
+//
+// Flags: 0x01 FIN, 0x02 RESENT (DATA that was sent before, elsewhere; informational), 0x04 CRC. Whether payloads carry a CRC is
+// the sender's choice, frame by frame; over a carrier that checks integrity itself (TLS) they need none.
+//
+//     type      name      stream  aux      offset                   payload                    flags       elicits
+//     0x01      HELLO     0       0        0                        section 3                  CRC         -
+//     0x03      READY     0       0        0                        none                       none        -
+//     0x10      OPEN      id      class    opener's credit          TLVs, <= 1024              CRC         yes
+//     0x11      OPEN_OK   id      0        acceptor's credit        none                       none        yes
+//     0x12      DATA      id      0        of the first byte        <= max_frame               all         yes
+//     0x13      RST       id      code     bytes sent               text, <= 256               CRC         yes
+//     0x20      ACK       id      n <= 64  received up to           n ranges {u64, u64}        FIN, CRC    yes
+//     0x21      CREDIT    id      0        limit                    none                       none        yes
+//     0x22      PATH_ACK  0       0        bytes received           u32 subflow, u32 delay_us  CRC         no
+//     0x23      PING      0       0        any number               padding, <= max_frame      CRC         yes
+//     0x24      PONG      0       0        that number              none                       none        no
+//     0x25      BLOCKED   id      0        limit it is stuck at     none                       none        yes
+//     0x3f      GOAWAY    0       code     0                        text, <= 256               CRC         no
+//     0x40-7f   extensions: skipped by length (<= max_frame) where not known; any flags; they elicit
+//     0x80-ff   extensions that must be understood: where not known the session ends (GOAWAY unsupported)
+//
+// 0x02 (AUTH), 0x14 (STOP), 0x30 (DGRAM) and 0x38 (DRAIN) are reserved. A type below 0x40 that is not in the table, a flag it does not
+// list, a field that the table says is 0 and is not, a length out of bounds, a DATA without payload and FIN, or a wrong CRC: the
+// *subflow* is closed at once without another word. What was sent on it and not confirmed is sent again elsewhere, so nothing is lost.
+//
+//  -- 3. how a subflow begins --
+//
+// Both ends send HELLO at once (flag CRC set). Its payload is 96 bytes and then TLVs, at most 4096 in all:
+//
+//     magic "STR1" | ver_min u8 | ver_max u8 | features u16 | node_id [16] | instance [8] | tag [16] | nonce [16] |
+//     max_frame u32 | max_streams u32 | initial_credit u64 | heartbeat_ms u32 | reserved u32 | send_time_us u64
+//
+// The first eight bytes mean the same in every version. This is version 1. Features: 0x0001 the sender can check payload CRCs (always
+// set); a feature is used if both have its bit. A TLV is u16 type, u16 length, value; an unknown one is skipped unless the top bit of its type
+// is set, which refuses the subflow. 16 KiB <= max_frame <= 1 MiB, max_streams >= 1, initial_credit < 2^62.
+//
+// Having accepted the peer's HELLO an end sends READY. Having received the peer's READY it may send frames. What both must agree on
+// follows from the HELLOs alone: max_frame and max_streams are the smaller of both; the session is the unordered pair of (node_id, instance) and the
+// greater of both tags; the end whose node_id || instance is lower is the even side (equal: both ends are one process, the subflow is closed); the
+// subflow's number is the XOR of the first four bytes of the nonces. Anything wrong before READY closes the subflow without a reply.
+//
+//  -- 4. streams --
+//
+// A stream is opened by OPEN with an id never used before: even ids (from 2) by the even side, odd ids (from 1) by the odd, upwards by two. Class: 0 bulk, 1
+// interactive. OPEN's TLVs (as in HELLO): 1 the target, text. The peer answers OPEN_OK or RST. The opener may send up to the peer's
+// initial_credit before that.
+//
+// Subflows do not keep step, so any frame of a stream may overtake its OPEN: the stream then begins with that frame, and with the
+// initial credit. RST that overtakes OPEN uses up the id. Ids once used and now closed are remembered for ever (as ranges: ids are dense);
+// whatever comes for them is confirmed and dropped. A frame other than OPEN, DATA, RST, CREDIT and BLOCKED for an id that its owner never opened is an error.
+//
+// DATA carries payload at its offset in the stream; FIN marks that the stream ends behind it. Data may come in any order, twice, and cut
+// differently the second time. RST ends a stream at once in both directions; it is not answered.
+//
+// An end closes a stream for good when it has read the peer's bytes and FIN, an ACK with FIN for its own FIN has come, and its own ACK with FIN
+// has been confirmed.
+//
+//  -- 5. credit --
+//
+// Credit is an absolute limit on the offsets of a stream: offset + length <= limit. It comes with OPEN, OPEN_OK and CREDIT; the greatest counts, so that
+// frames that come late or twice change nothing. It begins at the initial_credit of the receiver's HELLO for streams the peer opens. BLOCKED(limit) says that the
+// sender has more and the limit is what holds it back: a hint to grant a larger window, sent once for each limit, and not before OPEN_OK.
+//
+//  -- 6. confirmation --
+//
+// Each end counts the bytes of the frames it sent and received on each subflow from the first frame behind READY on. PATH_ACK says, for one subflow, how many have
+// been received, checked and processed; it may travel on any subflow, and only the highest counts. A receiver never drops a frame whose CRCs were right, so
+// what PATH_ACK covers is delivered: the sender lets go of it. `delay_us` is how long the receiver held the last eliciting frame before it
+// confirmed it. A frame that elicits is confirmed within 25 ms, or when 64 KiB are unconfirmed, or at once if it is PING.
+//
+// When a subflow dies, what was sent on it and is not covered is sent again: DATA (less what ACKs cover), OPEN, OPEN_OK, RST, and the current values
+// of CREDIT and ACK. ACK says what has been received of a stream: everything below its offset, and the ranges (ascending, disjoint, not touching, above the
+// offset); FIN set: the FIN too, and all before it. It is sent when a stream is complete, for all incomplete streams after a subflow died, and for a stream of which something came twice.
+//
+//  -- 7. errors --
+//
+// Frames that are well formed but impossible end the *session*: GOAWAY with a code on every subflow, which is then closed.
+//
+//     1 protocol       OPEN_OK or OPEN from the wrong side, frames for streams never opened
+//     3 flow_control   DATA or RST beyond the limit; credit of 2^62 or more
+//     4 final_size     a FIN elsewhere than before, DATA beyond it, RST below what was sent
+//     5 stream_id      stream 0, OPEN with the wrong parity
+//     6 ack_range      ACK or PATH_ACK of what was not sent, ranges out of order
+//     7 unsupported    an extension that must be understood
+//     8 limit          more unfinished business than any sane peer has (gaps in ids, resets)
+//
+// RST codes are those of `code` below from 0x20 on: why the stream ended. An unknown code reads as aborted.
+
+#include <libp/error.h>
+#include <libp/types.h>
+
+#include <cstdint>
+
+namespace libp::stripe::wire {
+
+inline constexpr std::size_t header_size = 24;
+inline constexpr std::size_t trailer_size = 4;
+inline constexpr std::size_t hello_size = 96;
+inline constexpr std::size_t hello_max = 4096;
+inline constexpr std::size_t open_max = 1024;
+inline constexpr std::size_t text_max = 256;
+inline constexpr std::size_t ranges_max = 64;
+inline constexpr std::uint32_t smallest_max_frame = 16 * 1024;
+inline constexpr std::uint32_t largest_max_frame = 1024 * 1024;
+inline constexpr std::uint64_t credit_max = (std::uint64_t{1} << 62) - 1;
+
+namespace type {
+inline constexpr std::uint8_t hello = 0x01, ready = 0x03, open = 0x10, open_ok = 0x11, data = 0x12,
+                              rst = 0x13, ack = 0x20, credit = 0x21, path_ack = 0x22, ping = 0x23,
+                              pong = 0x24, blocked = 0x25, goaway = 0x3f, first_ignorable = 0x40,
+                              first_critical = 0x80;
+}
+
+namespace flag {
+inline constexpr std::uint8_t fin = 0x01, resent = 0x02, crc = 0x04;
+}
+
+enum class code : std::uint16_t {
+    none = 0,
+    protocol = 1,
+    flow_control = 3,
+    final_size = 4,
+    stream_id = 5,
+    ack_range = 6,
+    unsupported = 7,
+    limit = 8,
+    aborted = 0x20,  // and the rest of `reason`, see wire.cc
+};
+
+// What a stream's RST says for `why`, and what the receiver makes of it. local_abort here is peer_reset there.
+std::uint16_t code_of(reason why) noexcept;
+reason reason_of(std::uint16_t code) noexcept;
+
+struct header {
+    std::uint8_t type = 0;
+    std::uint8_t flags = 0;
+    std::uint16_t aux = 0;
+    std::uint32_t length = 0;
+    std::uint32_t stream = 0;
+    std::uint64_t offset = 0;
+    friend bool operator==(const header&, const header&) = default;
+
+    bool has(std::uint8_t f) const noexcept { return (flags & f) != 0; }
+    std::size_t frame_size() const noexcept {
+        return header_size + length + (has(flag::crc) ? trailer_size : 0);
+    }
+};
+
+// Writes header_size bytes, hcrc included.
+void encode(const header& h, std::uint8_t* to) noexcept;
+// Reads header_size bytes; false if hcrc does not match (`out` is then not to be used).
+bool decode(const std::uint8_t* from, header& out) noexcept;
+
+// Whether a frame may look like this at all: sections 2's table. `max_frame` is the negotiated one.
+bool well_formed(const header& h, std::uint32_t max_frame) noexcept;
+// Whether the receiver owes a PATH_ACK for it.
+bool elicits(std::uint8_t type) noexcept;
+
+}  // namespace libp::stripe::wire

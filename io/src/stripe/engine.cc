@@ -1,0 +1,409 @@
+#include <libp/assert.h>
+#include <libp/stripe/engine.h>
+
+#include "stripe/engine_state.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace libp::stripe {
+
+namespace {
+
+// A reader that empties its stream within this long of the sender running out of credit is not what holds it up.
+constexpr duration keeps_up = 20ms;
+
+}  // namespace
+
+engine::state::state(block_pool& blocks, const engine_options& options)
+    : blocks_(blocks),
+      opt_(options),
+      writer_(blocks),
+      credit_(options.memory_budget, options.own_initial_credit, options.first_window,
+              options.max_window, options.max_streams),
+      next_own_(options.even ? 2 : 1) {}
+
+// -- finding things -----------------------------------------------------------------------------------
+
+subflow* engine::state::find_subflow(subflow_id id) const noexcept {
+    for (const auto& s : subflows_)
+        if (s->id == id) return s.get();
+    return nullptr;
+}
+
+stream* engine::state::find(stream_id id) const noexcept {
+    const auto at = streams_.find(id);
+    return at == streams_.end() ? nullptr : at->second.get();
+}
+
+bool engine::state::peer_used(stream_id id) const noexcept {
+    const std::uint64_t n = (id - 1) / 2;
+    return used_.contains(n, n + 1);
+}
+
+// -- the life of streams ------------------------------------------------------------------------------
+
+stream& engine::state::add_stream(stream_id id, bool ours, std::uint64_t limit) {
+    auto& s = *(streams_[id] = std::make_unique<stream>(id, ours, limit));
+    all_.push_back(s);
+    return s;
+}
+
+void engine::state::schedule(stream& s) {
+    if (s.accepted && s.send.blocked() && s.send.blocked_told != s.send.limit()) {
+        s.send.blocked_told = s.send.limit();
+        s.owe(duty::blocked);
+    }
+    const auto belongs = [&s](auto& list, list_hook& hook, bool there) {
+        if (there == hook.linked()) return;
+        if (there) {
+            list.push_back(s);
+        } else {
+            hook.unlink();
+        }
+    };
+    belongs(control_, s.in_control, s.owes_any());
+    belongs(lost_, s.in_lost, s.send.has_lost());
+    belongs(s.interactive ? interactive_ : bulk_, s.in_fresh,
+            s.may_send && s.send.has_new(opt_.max_window));
+}
+
+void engine::state::forget(stream& s) {
+    credit_.release(s.recv.window);
+    held_ -= s.recv.held();
+    unsent_ -= s.send.unsent().size();
+    retained_ -= s.send.lost_bytes();
+    streams_.erase(s.id);
+}
+
+void engine::state::end_if_finished(stream& s) {
+    if (s.finished()) forget(s);
+}
+
+void engine::state::queue_reset(const reset_notice& r) {
+    // The peer, or an application that opens and aborts without end, would fill the memory with resets that nobody confirms.
+    if (unconfirmed_resets_ >= 2 * std::size_t{opt_.max_streams} + 1024) {
+        break_session({reason::limit}, wire::code::limit, true);
+        return;
+    }
+    ++unconfirmed_resets_;
+    resets_.push_back(r);
+}
+
+void engine::state::reset(stream& s, std::uint16_t code) {
+    const reset_notice r{s.id, code, s.send.sent()};
+    forget(s);
+    queue_reset(r);
+}
+
+void engine::state::break_stream(stream& s, error why, bool tell_peer) {
+    // An OPEN that has not come is nobody's stream up there.
+    if (s.opened) {
+        event& e = emit(event::kind::stream_broken, s.id);
+        e.why = why;
+        held_ -= s.recv.ready().size();
+        credit_.consume(s.recv.window, s.recv.ready().size());
+        e.unread = std::move(s.recv.ready());
+    }
+    if (tell_peer) {
+        reset(s, wire::code_of(why.why));
+    } else {
+        forget(s);
+    }
+}
+
+void engine::state::break_session(error why, wire::code code, bool tell_peer) {
+    if (broken_) return;
+    broken_ = why;
+    goaway_ = code;
+    while (stream* s = all_.front())
+        break_stream(*s, why, false);
+    resets_.clear();
+    unconfirmed_resets_ = 0;
+    for (const auto& s : subflows_) {
+        s->records.clear();
+        s->goaway_due = tell_peer;
+    }
+    retained_ = 0;
+    emit(event::kind::session_broken, 0).why = why;
+}
+
+event& engine::state::emit(event::kind what, stream_id id) {
+    event& e = events_.emplace_back();
+    e.what = what;
+    e.id = id;
+    return e;
+}
+
+void engine::state::tell_readable(stream& s) {
+    if (s.recv.told_readable || !s.opened) return;
+    if (s.recv.ready().empty() && (!s.recv.complete() || s.recv.fin_read)) return;
+    s.recv.told_readable = true;
+    emit(event::kind::stream_readable, s.id);
+}
+
+void engine::state::tell_writable(stream& s) {
+    if (!s.send.wants_room || s.send.unsent().size() > opt_.send_buffer / 2) return;
+    s.send.wants_room = false;
+    emit(event::kind::stream_writable, s.id);
+}
+
+void engine::state::grow_if_starved(stream& s, instant now) {
+    if (s.starved_since == never || s.recv.ready().size() >= s.recv.window.size / 4) return;
+    const bool kept_up = now - s.starved_since <= keeps_up;
+    s.starved_since = never;
+    if (kept_up && credit_.grow(s.recv.window)) s.owe(duty::credit);
+}
+
+// What a dead subflow carried and nobody confirmed.
+void engine::state::requeue(sent_record&& r) {
+    if (r.what == sent_record::kind::reset) {
+        resets_.push_back({r.id, r.code, r.data.offset});
+        return;
+    }
+    stream* s = find(r.id);
+    if (r.what == sent_record::kind::data) {
+        const std::size_t n = r.data.payload.size();
+        retained_ -= s ? s->send.lost(std::move(r.data)) : n;
+    } else if (s && (r.say != duty::blocked || s->send.blocked())) {
+        s->owe(r.say);
+    }
+    if (s) schedule(*s);
+}
+
+// -- the public face ------------------------------------------------------------------------------------
+
+engine::engine(block_pool& blocks, const engine_options& options, instant)
+    : state_(std::make_unique<state>(blocks, options)) {
+    check(options.max_frame >= wire::smallest_max_frame &&
+              options.max_frame <= wire::largest_max_frame,
+          "max_frame is out of bounds");
+    check(options.send_buffer > 0 && options.max_window > 0, "a stream must be able to send");
+}
+
+engine::~engine() = default;
+
+void engine::subflow_up(subflow_id id, bool payload_crc, instant now) {
+    check(!state_->find_subflow(id), "a subflow came up twice");
+    state_->subflows_.push_back(
+        std::make_unique<subflow>(state_->blocks_, id, state_->opt_.max_frame, payload_crc, now));
+    state_->subflows_.back()->goaway_due = state_->broken_ && state_->goaway_ != wire::code::none;
+}
+
+void engine::subflow_down(subflow_id id, instant) {
+    state& e = *state_;
+    const auto at = std::find_if(e.subflows_.begin(), e.subflows_.end(),
+                                 [id](const auto& s) { return s->id == id; });
+    if (at == e.subflows_.end()) return;
+    const std::unique_ptr<subflow> gone = std::move(*at);
+    e.subflows_.erase(at);
+    for (sent_record& r : gone->records)
+        e.requeue(std::move(r));
+    if (gone->received == 0) return;
+    // The peer is about to send again what it does not know to have arrived: say what has.
+    for (stream* s = e.all_.front(); s; s = e.all_.next(*s)) {
+        if (s->recv.complete() || (s->recv.next() == 0 && s->recv.held() == 0)) continue;
+        s->owe(duty::ack);
+        e.schedule(*s);
+    }
+}
+
+error engine::received(subflow_id id, chain&& data, instant now) {
+    state& e = *state_;
+    subflow* s = e.find_subflow(id);
+    check(s != nullptr, "bytes came on a subflow that is not up");
+    if (s->broken || e.broken_ || data.empty()) {
+        data.clear();
+        return s->broken;
+    }
+    s->heard(now);
+    s->reader.feed(std::move(data));
+    frame f;
+    while (!e.broken_ && s->reader.next(f)) {
+        const std::size_t size = f.head.frame_size();
+        const std::uint8_t type = f.head.type;
+        s->broken = e.process(*s, f, now);
+        if (s->broken) return s->broken;
+        s->processed(size, type, now);
+    }
+    return s->broken = s->reader.error();
+}
+
+bool engine::wants_transmit(subflow_id id) const {
+    const subflow* s = state_->find_subflow(id);
+    return s && state_->anything_for(*s);
+}
+
+std::size_t engine::transmit(subflow_id id, chain& out, std::size_t budget, instant now) {
+    subflow* s = state_->find_subflow(id);
+    check(s != nullptr, "a subflow that is not up asks for frames");
+    if (!state_->anything_for(*s)) return 0;
+    // Something goes anyway: the confirmation rides along rather than costing a write of its own later.
+    if (s->unconfirmed > 0) s->path_ack_due = true;
+    const std::size_t before = out.size();
+    do {
+        if (!state_->transmit_one(*s, out, now)) break;
+    } while (out.size() - before < budget);
+    return out.size() - before;
+}
+
+std::vector<subflow_id> engine::take_dead() {
+    std::vector<subflow_id> dead;
+    for (const auto& s : state_->subflows_)
+        if (s->dead && !std::exchange(s->dead_told, true)) dead.push_back(s->id);
+    return dead;
+}
+
+subflow_stats engine::stats(subflow_id id) const {
+    const subflow* s = state_->find_subflow(id);
+    if (!s) return {};
+    subflow_stats out = s->stats;
+    out.in_flight = s->in_flight();
+    return out;
+}
+
+stream_id engine::open(const open_request& request, instant) {
+    state& e = *state_;
+    if (e.broken_ || e.streams_.size() >= e.opt_.max_streams || e.next_own_ > UINT32_MAX - 2 ||
+        request.target.size() > wire::open_max - 4 || e.unconfirmed_resets_ >= e.opt_.max_streams)
+        return 0;
+    stream& s = e.add_stream(e.next_own_, true, e.opt_.peer_initial_credit);
+    if (!e.credit_.admit(s.recv.window, 0)) {
+        e.forget(s);
+        return 0;
+    }
+    e.next_own_ += 2;
+    e.credit_.grant_first(s.recv.window);
+    s.target = request.target;
+    s.interactive = request.interactive;
+    s.opened = true;
+    s.owe(duty::open);
+    e.schedule(s);
+    return s.id;
+}
+
+void engine::accept(stream_id id, instant) {
+    stream* s = state_->find(id);
+    if (!s || s->accepted) return;
+    check(!s->ours && s->opened, "accept() is for streams the peer opened");
+    s->accepted = true;
+    state_->credit_.grant_first(s->recv.window);
+    s->owe(duty::open_ok);
+    state_->schedule(*s);
+}
+
+void engine::refuse(stream_id id, error why, instant now) {
+    const stream* s = state_->find(id);
+    check(!s || (!s->ours && !s->accepted), "refuse() is for streams the peer opened");
+    abort(id, why, now);
+}
+
+io_result engine::write(stream_id id, chain& data, instant) {
+    state& e = *state_;
+    stream* s = e.find(id);
+    if (!s) return io_result::broken(e.broken_ ? e.broken_ : error{reason::local_abort});
+    check(!s->send.fin_wanted(), "a stream was written after finish()");
+    const std::size_t used = s->send.unsent().size();
+    const std::size_t room = e.opt_.send_buffer > used ? e.opt_.send_buffer - used : 0;
+    const std::size_t n = s->send.write(e.blocks_, data, room);
+    e.unsent_ += n;
+    s->send.wants_room = !data.empty();
+    e.schedule(*s);
+    return n > 0 ? io_result::moved(n) : io_result::again();
+}
+
+void engine::finish(stream_id id, instant) {
+    stream* s = state_->find(id);
+    if (!s) return;
+    s->send.finish();
+    s->send.wants_room = false;
+    state_->schedule(*s);
+}
+
+io_result engine::read(stream_id id, chain& to, std::size_t max, instant now) {
+    state& e = *state_;
+    check(max > 0, "a read of nothing says nothing");
+    stream* s = e.find(id);
+    if (!s) return io_result::broken(e.broken_ ? e.broken_ : error{reason::local_abort});
+    chain& ready = s->recv.ready();
+    if (ready.empty()) {
+        if (!s->recv.complete()) {
+            s->recv.told_readable = false;
+            return io_result::again();
+        }
+        s->recv.fin_read = true;
+        e.end_if_finished(*s);
+        return io_result::fin();
+    }
+    const std::size_t n = std::min(max, ready.size());
+    ready.move_front(to, n);
+    e.held_ -= n;
+    if (e.credit_.consume(s->recv.window, n)) s->owe(duty::credit);
+    e.grow_if_starved(*s, now);
+    if (ready.empty()) {
+        s->recv.told_readable = false;
+        e.tell_readable(*s);  // of the FIN
+    }
+    e.schedule(*s);
+    return io_result::moved(n);
+}
+
+void engine::abort(stream_id id, error why, instant) {
+    state& e = *state_;
+    if (!e.events_.empty()) e.muted_.insert(id);
+    stream* s = e.find(id);
+    if (!s || (s->recv.fin_read && s->send.fin_acked())) return;
+    e.reset(*s, wire::code_of(why.why));
+}
+
+bool engine::ended(stream_id id) const {
+    return !state_->find(id);
+}
+
+bool engine::next_event(event& out) {
+    state& e = *state_;
+    while (!e.events_.empty()) {
+        out = std::move(e.events_.front());
+        e.events_.pop_front();
+        const bool muted = out.id != 0 && e.muted_.count(out.id) > 0;
+        if (e.events_.empty()) e.muted_.clear();
+        if (muted) continue;
+        const bool stale =
+            (out.what == event::kind::stream_ready || out.what == event::kind::stream_readable ||
+             out.what == event::kind::stream_writable) &&
+            !e.find(out.id);
+        if (!stale) return true;
+    }
+    return false;
+}
+
+instant engine::next_timer() const {
+    instant at = never;
+    if (state_->broken_) return at;
+    for (const auto& s : state_->subflows_)
+        at = std::min(at, s->next_timer(state_->opt_.heartbeat, state_->opt_.dead_after));
+    return at;
+}
+
+void engine::on_timer(instant now) {
+    if (state_->broken_) return;
+    for (const auto& s : state_->subflows_)
+        s->on_timer(now, state_->opt_.heartbeat, state_->opt_.dead_after);
+}
+
+std::size_t engine::open_streams() const {
+    return state_->streams_.size();
+}
+
+std::size_t engine::memory() const {
+    std::size_t n = state_->unsent_ + state_->retained_ + state_->held_;
+    for (const auto& s : state_->subflows_)
+        n += s->reader.buffered();
+    return n;
+}
+
+std::uint64_t engine::granted() const {
+    return state_->credit_.granted();
+}
+
+}  // namespace libp::stripe

@@ -1,0 +1,284 @@
+// Frames that come in. What cannot be is the session's end, and so goes through break_session; malformed frames never get here.
+
+#include <libp/assert.h>
+#include <libp/endian.h>
+
+#include "stripe/engine_state.h"
+
+namespace libp::stripe {
+
+namespace {
+
+constexpr std::uint16_t class_interactive = 1;
+constexpr std::uint16_t tlv_target = 1;
+constexpr std::uint16_t tlv_critical = 0x8000;
+
+// What an OPEN asks for; a reason if it cannot be had.
+error read_request(const frame& f, open_request& out) {
+    if (f.head.aux > class_interactive) return {reason::unsupported};
+    out.interactive = f.head.aux == class_interactive;
+    std::uint8_t buffer[wire::open_max];
+    bytes left{buffer, f.payload.copy_out(buffer)};
+    while (!left.empty()) {
+        if (left.size() < 4) return {reason::protocol_error};
+        const std::uint16_t kind = load_be16(left.data());
+        const std::size_t size = load_be16(left.data() + 2);
+        left = left.subspan(4);
+        if (left.size() < size) return {reason::protocol_error};
+        if (kind == tlv_target) {
+            out.target = text_of(left.first(size));
+        } else if ((kind & tlv_critical) != 0) {
+            return {reason::unsupported};
+        }
+        left = left.subspan(size);
+    }
+    return {};
+}
+
+}  // namespace
+
+error engine::state::process(subflow& from, frame& f, instant now) {
+    const wire::header& h = f.head;
+    switch (h.type) {
+        case wire::type::hello:
+        case wire::type::ready:
+            return {reason::protocol_error};
+        case wire::type::open:
+            on_open(f);
+            break;
+        case wire::type::open_ok:
+            on_open_ok(h);
+            break;
+        case wire::type::data:
+            on_data(from, f);
+            break;
+        case wire::type::rst:
+            on_rst(h);
+            break;
+        case wire::type::ack:
+            on_ack(f);
+            break;
+        case wire::type::credit:
+            on_credit(h);
+            break;
+        case wire::type::blocked:
+            on_blocked(h, now);
+            break;
+        case wire::type::path_ack:
+            on_path_ack(f, now);
+            break;
+        case wire::type::ping:
+            from.pong_due = true;
+            from.pong_value = h.offset;
+            break;
+        case wire::type::pong:
+            break;
+        case wire::type::goaway:
+            break_session({wire::reason_of(h.aux)}, wire::code::none, false);
+            break;
+        default:
+            if (h.type >= wire::type::first_critical)
+                break_session({reason::unsupported}, wire::code::unsupported, true);
+            break;
+    }
+    return {};
+}
+
+// -- which stream a frame is for ------------------------------------------------------------------------
+
+bool engine::state::mark_used(stream_id id) {
+    const std::uint64_t n = (id - 1) / 2;
+    used_.insert(n, n + 1);
+    // Gaps are OPENs under way; a peer has not more of them than streams, and those it reset.
+    if (used_.count() <= 2 * std::size_t{opt_.max_streams} + 1024) return true;
+    break_session({reason::limit}, wire::code::limit, true);
+    return false;
+}
+
+// A stream of the peer's that is seen for the first time, be it by its OPEN or by what overtook it.
+stream* engine::state::peer_stream(stream_id id) {
+    if (!mark_used(id)) return nullptr;
+    if (streams_.size() < opt_.max_streams) {
+        stream& s = add_stream(id, false, 0);
+        if (credit_.admit(s.recv.window, opt_.own_initial_credit)) return &s;
+        forget(s);
+    }
+    queue_reset({id, wire::code_of(reason::limit), 0});
+    return nullptr;
+}
+
+// The stream that a frame other than OPEN and RST is for; nullptr if it is closed, or if the session is at its end.
+stream* engine::state::addressed(const wire::header& h) {
+    if (h.stream == 0) {
+        break_session({reason::protocol_error}, wire::code::stream_id, true);
+        return nullptr;
+    }
+    if (stream* s = find(h.stream)) return s;
+    if (is_ours(h.stream) ? h.stream < next_own_ : peer_used(h.stream)) return nullptr;
+    const bool may_overtake =
+        h.type == wire::type::data || h.type == wire::type::credit || h.type == wire::type::blocked;
+    if (!is_ours(h.stream) && may_overtake) return peer_stream(h.stream);
+    break_session({reason::protocol_error}, wire::code::protocol, true);
+    return nullptr;
+}
+
+// -- opening --------------------------------------------------------------------------------------------
+
+void engine::state::on_open(frame& f) {
+    const wire::header& h = f.head;
+    if (h.stream == 0 || is_ours(h.stream))
+        return break_session({reason::protocol_error}, wire::code::stream_id, true);
+    if (h.offset > wire::credit_max)
+        return break_session({reason::flow_control}, wire::code::flow_control, true);
+    stream* s = find(h.stream);
+    if (!s && !peer_used(h.stream)) s = peer_stream(h.stream);
+    if (!s || s->opened) return;
+    event e;
+    e.what = event::kind::stream_opened;
+    e.id = s->id;
+    if (error refused = read_request(f, e.request)) return reset(*s, wire::code_of(refused.why));
+    s->opened = true;
+    s->interactive = e.request.interactive;
+    s->send.raise_limit(h.offset);
+    events_.push_back(std::move(e));
+    tell_readable(*s);
+    schedule(*s);
+}
+
+void engine::state::on_open_ok(const wire::header& h) {
+    if (h.stream != 0 && !is_ours(h.stream))
+        return break_session({reason::protocol_error}, wire::code::protocol, true);
+    if (h.offset > wire::credit_max)
+        return break_session({reason::flow_control}, wire::code::flow_control, true);
+    stream* s = addressed(h);
+    if (!s) return;
+    s->send.raise_limit(h.offset);
+    if (!s->accepted) {
+        s->accepted = true;
+        emit(event::kind::stream_ready, s->id);
+    }
+    schedule(*s);
+}
+
+void engine::state::on_rst(const wire::header& h) {
+    if (h.stream == 0) return break_session({reason::protocol_error}, wire::code::stream_id, true);
+    stream* s = find(h.stream);
+    if (s) {
+        switch (s->recv.check_final(h.offset)) {
+            case receive_stream::verdict::final_size:
+                return break_session({reason::protocol_error}, wire::code::final_size, true);
+            case receive_stream::verdict::flow_control:
+                return break_session({reason::flow_control}, wire::code::flow_control, true);
+            default:
+                return break_stream(*s, {wire::reason_of(h.aux)}, false);
+        }
+    }
+    if (!is_ours(h.stream)) {
+        if (!peer_used(h.stream)) mark_used(h.stream);
+    } else if (h.stream >= next_own_) {
+        break_session({reason::protocol_error}, wire::code::protocol, true);
+    }
+}
+
+// -- data -------------------------------------------------------------------------------------------------
+
+void engine::state::on_data(subflow& from, frame& f) {
+    stream* s = addressed(f.head);
+    if (!s) return;
+    from.stats.data_received += f.payload.size();
+    const std::size_t before = s->recv.held();
+    bool repeated = false;
+    const auto verdict = s->recv.accept(blocks_, f.head.offset, std::move(f.payload),
+                                        f.head.has(wire::flag::fin), repeated);
+    held_ += s->recv.held() - before;
+    switch (verdict) {
+        case receive_stream::verdict::flow_control:
+            return break_session({reason::flow_control}, wire::code::flow_control, true);
+        case receive_stream::verdict::final_size:
+            return break_session({reason::protocol_error}, wire::code::final_size, true);
+        case receive_stream::verdict::too_many_ranges:
+            return break_stream(*s, {reason::limit}, true);
+        case receive_stream::verdict::ok:
+            break;
+    }
+    if (s->recv.final_size()) credit_.finish(s->recv.window, *s->recv.final_size());
+    if (repeated || s->recv.complete()) s->owe(duty::ack);
+    tell_readable(*s);
+    schedule(*s);
+}
+
+void engine::state::on_ack(frame& f) {
+    const wire::header& h = f.head;
+    stream* s = addressed(h);
+    if (!s) return;
+    const bool fin = h.has(wire::flag::fin);
+    bool possible = h.offset <= s->send.sent() &&
+                    (!fin || (s->send.fin_sent() && h.offset == s->send.sent() && h.aux == 0));
+    std::uint8_t buffer[wire::ranges_max * 16];
+    f.payload.copy_out(buffer);
+    std::vector<interval_set::range> ranges;
+    std::uint64_t last = h.offset;
+    for (std::size_t i = 0; possible && i < h.aux; ++i) {
+        const std::uint64_t begin = load_be64(buffer + i * 16);
+        const std::uint64_t end = load_be64(buffer + i * 16 + 8);
+        possible = begin > last && end > begin && end <= s->send.sent();
+        ranges.push_back({begin, end});
+        last = end;
+    }
+    if (!possible) return break_session({reason::protocol_error}, wire::code::ack_range, true);
+    retained_ -= s->send.acknowledged(h.offset, ranges);
+    if (fin && !s->send.fin_acked()) {
+        retained_ -= s->send.fin_acknowledged();
+        emit(event::kind::stream_fin_acked, s->id);
+    }
+    schedule(*s);
+    end_if_finished(*s);
+}
+
+// -- credit -----------------------------------------------------------------------------------------------
+
+void engine::state::on_credit(const wire::header& h) {
+    if (h.offset > wire::credit_max)
+        return break_session({reason::flow_control}, wire::code::flow_control, true);
+    stream* s = addressed(h);
+    if (!s || !s->send.raise_limit(h.offset)) return;
+    schedule(*s);
+}
+
+void engine::state::on_blocked(const wire::header& h, instant now) {
+    stream* s = addressed(h);
+    if (!s || h.offset < s->recv.window.blocked || h.offset > s->recv.window.limit) return;
+    s->starved_since = now;
+    grow_if_starved(*s, now);
+    schedule(*s);
+}
+
+// -- confirmation -----------------------------------------------------------------------------------------
+
+void engine::state::on_path_ack(frame& f, instant now) {
+    std::uint8_t payload[8];
+    f.payload.copy_out(payload);
+    subflow* s = find_subflow(load_be32(payload));
+    if (!s) return;  // of a subflow that is gone
+    const duration held = std::chrono::microseconds(load_be32(payload + 4));
+    if (!s->confirm(f.head.offset, held, now, [this](const sent_record& r) { freed(r); }))
+        break_session({reason::protocol_error}, wire::code::ack_range, true);
+}
+
+void engine::state::freed(const sent_record& r) {
+    if (r.what == sent_record::kind::reset) {
+        --unconfirmed_resets_;
+        return;
+    }
+    retained_ -= r.data.payload.size();
+    stream* s = find(r.id);
+    if (!s) return;
+    s->send.confirmed(r.data.payload.size());
+    schedule(*s);
+    if (r.final_ack) {
+        s->final_ack_confirmed = true;
+        end_if_finished(*s);
+    }
+}
+
+}  // namespace libp::stripe

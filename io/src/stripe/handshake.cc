@@ -1,0 +1,173 @@
+#include <libp/assert.h>
+#include <libp/crc32c.h>
+#include <libp/endian.h>
+#include <libp/stripe/handshake.h>
+#include <libp/stripe/wire.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace libp::stripe {
+
+namespace {
+
+constexpr std::uint8_t magic[4] = {'S', 'T', 'R', '1'};
+constexpr std::uint8_t version = 1;
+// HELLO at its largest and READY: more than that before the handshake is over is no handshake.
+constexpr std::size_t most_buffered = 8 * kib;
+
+// The front of a HELLO frame that is the same whatever the HELLO says: enough to turn away a stranger at its first wrong byte.
+constexpr std::uint8_t hello_front[4] = {wire::type::hello, wire::flag::crc, 0, 0};
+
+template <std::size_t N>
+std::uint8_t* put(std::uint8_t* to, const std::array<std::uint8_t, N>& from) noexcept {
+    return std::copy(from.begin(), from.end(), to);
+}
+
+template <std::size_t N>
+const std::uint8_t* get(const std::uint8_t* from, std::array<std::uint8_t, N>& to) noexcept {
+    std::copy(from, from + N, to.begin());
+    return from + N;
+}
+
+void encode_hello(const hello& h, std::uint8_t* to) noexcept {
+    std::memcpy(to, magic, sizeof magic);
+    to[4] = to[5] = version;
+    store_be16(to + 6, h.features);
+    std::uint8_t* p =
+        put(put(put(put(to + 8, h.who.node_id), h.who.instance), h.session_tag), h.nonce);
+    store_be32(p, h.max_frame);
+    store_be32(p + 4, h.max_streams);
+    store_be64(p + 8, h.initial_credit);
+    store_be32(p + 16, h.heartbeat_ms);
+    store_be32(p + 20, 0);
+    store_be64(p + 24, h.send_time_us);
+}
+
+// Walks the TLVs behind the fixed part; none is known yet.
+error check_tlvs(bytes tlvs) noexcept {
+    while (!tlvs.empty()) {
+        if (tlvs.size() < 4) return {reason::protocol_error};
+        const std::uint16_t kind = load_be16(tlvs.data());
+        const std::size_t size = load_be16(tlvs.data() + 2);
+        if (tlvs.size() - 4 < size) return {reason::protocol_error};
+        if ((kind & 0x8000) != 0) return {reason::unsupported};
+        tlvs = tlvs.subspan(4 + size);
+    }
+    return {};
+}
+
+error decode_hello(bytes from, hello& out) noexcept {
+    const std::uint8_t* p = from.data();
+    if (std::memcmp(p, magic, sizeof magic) != 0) return {reason::protocol_error};
+    if (p[4] > version || p[5] < version) return {reason::unsupported};
+    out.features = load_be16(p + 6);
+    p = get(get(get(get(p + 8, out.who.node_id), out.who.instance), out.session_tag), out.nonce);
+    out.max_frame = load_be32(p);
+    out.max_streams = load_be32(p + 4);
+    out.initial_credit = load_be64(p + 8);
+    out.heartbeat_ms = load_be32(p + 16);
+    out.send_time_us = load_be64(p + 24);
+    if (out.max_frame < wire::smallest_max_frame || out.max_frame > wire::largest_max_frame ||
+        out.max_streams == 0 || out.initial_credit > wire::credit_max)
+        return {reason::protocol_error};
+    return check_tlvs(from.subspan(wire::hello_size));
+}
+
+}  // namespace
+
+handshake::handshake(block_pool& blocks, const hello& own) : blocks_(blocks), own_(own) {
+    std::uint8_t frame[wire::header_size + wire::hello_size + wire::trailer_size];
+    wire::encode({.type = wire::type::hello, .flags = wire::flag::crc, .length = wire::hello_size},
+                 frame);
+    std::uint8_t* const payload = frame + wire::header_size;
+    encode_hello(own_, payload);
+    store_be32(payload + wire::hello_size, crc32c(0, {payload, wire::hello_size}));
+    out_.append_copy(blocks_, frame);
+}
+
+chain handshake::take_output() {
+    return std::move(out_);
+}
+
+error handshake::received(chain& data) {
+    if (failed_) return failed_;
+    if (done()) return {};
+    if (state_ == state::accepted) {
+        in_.append(std::move(data));
+    } else if (in_.size() + data.size() > most_buffered) {
+        failed_ = {reason::protocol_error};
+        return failed_;
+    } else {
+        // Copied: a stranger who sends byte by byte shall not hold a large block with each.
+        for (std::size_t i = 0; i < data.slices(); ++i)
+            in_.append_copy(blocks_, data[i].view());
+        data.clear();
+    }
+    failed_ = parse();
+    if (!failed_ && done()) data = std::move(in_);
+    return failed_;
+}
+
+error handshake::parse() {
+    while (state_ != state::done && !in_.empty()) {
+        // READY is the last word of an end that has not got ours.
+        if (peer_ready_) return {reason::protocol_error};
+        std::uint8_t front[wire::header_size];
+        const std::size_t got = in_.copy_out(front);
+        if (state_ == state::hello_sent &&
+            std::memcmp(front, hello_front, std::min(got, sizeof hello_front)) != 0)
+            return {reason::protocol_error};
+        if (got < wire::header_size) break;
+
+        wire::header head;
+        if (!wire::decode(front, head)) return {reason::checksum_error};
+        if (!wire::well_formed(head, wire::hello_max)) return {reason::protocol_error};
+        if (state_ == state::hello_sent) {
+            if (in_.size() < head.frame_size()) break;
+            if (error e = parse_hello(head.length)) return e;
+            continue;
+        }
+        if (head.type != wire::type::ready) return {reason::protocol_error};
+        in_.drop_front(wire::header_size);
+        peer_ready_ = true;
+        if (state_ == state::accepted) state_ = state::done;
+    }
+    return {};
+}
+
+error handshake::parse_hello(std::size_t length) {
+    in_.drop_front(wire::header_size);
+    std::uint8_t payload[wire::hello_max + wire::trailer_size];
+    in_.copy_out({payload, length + wire::trailer_size});
+    in_.drop_front(length + wire::trailer_size);
+    if (load_be32(payload + length) != crc32c(0, {payload, length}))
+        return {reason::checksum_error};
+    if (error e = decode_hello({payload, length}, peer_)) return e;
+    if (peer_.who == own_.who) return {reason::self_connect};
+    state_ = state::hello_received;
+    return {};
+}
+
+void handshake::accept() {
+    check(undecided(), "a subflow was accepted before its HELLO came, or twice");
+    std::uint8_t ready[wire::header_size];
+    wire::encode({.type = wire::type::ready}, ready);
+    out_.append_copy(blocks_, ready);
+    state_ = peer_ready_ ? state::done : state::accepted;
+}
+
+session_key handshake::key() const {
+    return {std::min(own_.who, peer_.who), std::max(own_.who, peer_.who),
+            std::max(own_.session_tag, peer_.session_tag)};
+}
+
+subflow_id handshake::id() const noexcept {
+    return load_be32(own_.nonce.data()) ^ load_be32(peer_.nonce.data());
+}
+
+bool handshake::even() const noexcept {
+    return own_.who < peer_.who;
+}
+
+}  // namespace libp::stripe

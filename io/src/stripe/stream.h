@@ -1,0 +1,52 @@
+#pragma once
+
+// A stream of a session: its two halves, how far its opening has come, and which of the engine's lists it is on.
+
+#include <libp/list.h>
+#include <libp/stripe/engine.h>
+
+#include "stripe/receive_stream.h"
+#include "stripe/send_stream.h"
+#include "stripe/subflow.h"
+
+#include <string>
+
+namespace libp::stripe {
+
+struct stream {
+    stream(stream_id number, bool is_ours, std::uint64_t limit) noexcept
+        : id(number), ours(is_ours), send(limit) {}
+
+    const stream_id id;
+    const bool ours;
+    std::string target;  // ours: OPEN may have to be sent again
+    bool interactive = false;
+    bool opened = false;               // ours, or its OPEN has come
+    bool accepted = false;             // by accept(), or by the peer's OPEN_OK
+    bool may_send = false;             // OPEN or OPEN_OK has gone out once: DATA may follow
+    bool final_ack_confirmed = false;  // the peer knows that we have everything
+    instant starved_since = never;     // when a BLOCKED came that was not answered yet
+    std::size_t turn = 0;              // bytes sent since it came to the front of its list
+
+    send_stream send;
+    receive_stream recv;
+
+    list_hook in_all;      // every stream, oldest first
+    list_hook in_control;  // has duties
+    list_hook in_lost;     // has lost fragments
+    list_hook in_fresh;    // has new bytes that may go
+
+    bool owes(duty d) const noexcept { return (duties_ & static_cast<std::uint8_t>(d)) != 0; }
+    bool owes_any() const noexcept { return duties_ != 0; }
+    void owe(duty d) noexcept { duties_ |= static_cast<std::uint8_t>(d); }
+    void paid(duty d) noexcept { duties_ &= static_cast<std::uint8_t>(~static_cast<unsigned>(d)); }
+    // Both ends have everything, know it, and the application has heard of it.
+    bool finished() const noexcept {
+        return recv.fin_read && send.fin_acked() && final_ack_confirmed;
+    }
+
+  private:
+    std::uint8_t duties_ = 0;
+};
+
+}  // namespace libp::stripe
