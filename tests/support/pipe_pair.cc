@@ -140,14 +140,14 @@ bool wait_until(event_loop& loop, const std::function<bool()>& holds, duration l
     return true;
 }
 
-bool settle(event_loop& loop) {
+bool settle(event_loop& loop, const std::function<bool()>& also) {
     constexpr duration quiet = 20ms;
     const instant end = monotonic_now() + 30s;
     for (;;) {
         const instant before = monotonic_now();
         loop.turn(before + quiet);
         const instant after = monotonic_now();
-        if (after - before >= quiet) return true;
+        if (after - before >= quiet && (!also || also())) return true;
         if (after >= end) return false;
     }
 }

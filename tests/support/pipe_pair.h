@@ -43,7 +43,9 @@ pair_maker over_checked(pair_maker lower);
 
 // Turns the loop until `holds()`. False: it did not within `limit`.
 bool wait_until(event_loop& loop, const std::function<bool()>& holds, duration limit = 30s);
-// Turns the loop until nothing has happened for 20 ms. False: it never came to rest, which is a loop that spins.
-bool settle(event_loop& loop);
+// Turns the loop until nothing has happened for 20 ms, and `also()` if it is given. False: that never came, which without
+// `also` is a loop that spins. On a busy machine 20 ms may pass with work undone: a test that needs
+// more than rest says what.
+bool settle(event_loop& loop, const std::function<bool()>& also = {});
 
 }  // namespace libp
