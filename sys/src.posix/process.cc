@@ -1,5 +1,6 @@
 #include <libp/process.h>
 
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -36,6 +37,15 @@ std::size_t fd_limit() noexcept {
     rlimit limit{};
     if (getrlimit(RLIMIT_NOFILE, &limit) == -1) return fewest_fds;
     return static_cast<std::size_t>(std::min(limit.rlim_cur, most_fds));
+}
+
+void open_standard_fds() noexcept {
+    int fd = 0;
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    // Without a /dev/null there is nothing better to put there.
+    if (fd >= 0) close(fd);
 }
 
 double cpu_seconds() noexcept {

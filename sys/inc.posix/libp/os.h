@@ -10,5 +10,6 @@ inline constexpr fd_type no_fd = -1;
 inline constexpr const char* os_name = "posix";
 inline constexpr bool os_has_splice = false;
 inline constexpr bool os_has_epoll = false;
+inline constexpr bool os_accepted_inherit_options = false;
 
 }  // namespace libp

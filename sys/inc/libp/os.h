@@ -9,6 +9,9 @@
 //   os_has_splice  true if splice_pipe (libp/splice_pipe.h) moves bytes without copying them; when
 //                  false its make() returns reason::unsupported and everything works by copying
 //   os_has_epoll   true if evl's epoll backend is there
+//   os_accepted_inherit_options
+//                  true if an accepted TCP socket has the options its listener had (no_delay, keepalive):
+//                  they are then set once, not for every connection
 //
 // The functions a port implements are those declared in libp/fd.h, socket.h, socket_address.h,
 // resolver.h, clock.h, random.h, signals.h, process.h and terminal.h. What those headers promise is

@@ -11,6 +11,10 @@ namespace libp {
 std::size_t raise_fd_limit() noexcept;
 std::size_t fd_limit() noexcept;
 
+// Opens /dev/null in the place of whichever of stdin, stdout and stderr is closed. Otherwise the first sockets get
+// their numbers, and what is written to stderr goes to a stranger. Before anything else is opened.
+void open_standard_fds() noexcept;
+
 // CPU seconds (user plus system) of this process so far.
 double cpu_seconds() noexcept;
 int process_id() noexcept;
