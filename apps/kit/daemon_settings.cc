@@ -1,0 +1,104 @@
+#include <kit/daemon_settings.h>
+
+#include <kit/value_text.h>
+
+namespace libp::app {
+
+namespace {
+
+option_setter into_verbosity(log_level& to) {
+    return [&to](std::string_view) {
+        to = to < log_level::debug ? log_level::debug : log_level::trace;
+        return std::string();
+    };
+}
+
+option_setter into_quiet(log_level& to) {
+    return [&to](std::string_view) {
+        to = log_level::warn;
+        return std::string();
+    };
+}
+
+option_setter into_log_format(log_format& to) {
+    return [&to](std::string_view value) {
+        if (value != "text" && value != "json")
+            return "'" + std::string(value) + "' is neither text nor json";
+        to = value == "json" ? log_format::json : log_format::text;
+        return std::string();
+    };
+}
+
+option_setter into_keepalive(tcp_options& to) {
+    return [&to](std::string_view value) { return parse_keepalive(value, to); };
+}
+
+void add_log_options(option_table& table, daemon_settings& to) {
+    table.group("Output (stderr, but for --help, --version and --explain):");
+    table.add({'v', {}, {}, "log more; -vv: everything", into_verbosity(to.verbosity)});
+    table.add({'q', {}, {}, "log only warnings and errors", into_quiet(to.verbosity)});
+    table.add(
+        {0, "log-format", "text|json", "key=value or JSON (text)", into_log_format(to.format)});
+    table.add({0, "announce", "FD|FILE", "write a line for each bound address there",
+               into_text(to.announce)});
+    table.add(
+        {0, "explain", {}, "say what this command line would do, and exit", into_flag(to.explain)});
+    table.add({0, "help", {}, "this text", into_flag(to.help)});
+    table.add({0, "version", {}, "the version", into_flag(to.version)});
+}
+
+}  // namespace
+
+void add_daemon_options(option_table& table, daemon_settings& to) {
+    table.group("Connections:");
+    table.add({'1', "once", {}, "serve one connection, exit with its status", into_flag(to.once)});
+    table.add({0, "max-conns", "N", "most at once (1000, or what the fd limit allows)",
+               into_count(to.max_conns, 1, 1'000'000)});
+    table.add({0, "max-memory", "SIZE", "all buffers together (256M)",
+               into_size(to.max_memory, mib, 1024 * 1024 * mib)});
+    table.add({0, "connect-timeout", "DUR", "name resolution included (10s)",
+               into_duration(to.connect_timeout)});
+    table.add({0, "handshake-timeout", "DUR", "for protocols that shake hands (5s)",
+               into_duration(to.handshake_timeout)});
+    table.add({0, "idle-timeout", "DUR", "end what moves nothing for this long; 0: never (0)",
+               into_duration(to.idle_timeout)});
+    table.add({0, "linger", "DUR", "life after the first FIN when nothing moves (60s)",
+               into_duration(to.linger)});
+    table.add({0, "keepalive", "IDLE,INTERVAL,N", "TCP keepalives; 0: none (30s,10s,3)",
+               into_keepalive(to.tcp)});
+    table.add({0, "drain", "DUR", "after TERM or INT, time for connections to end (30s)",
+               into_duration(to.drain)});
+    add_log_options(table, to);
+}
+
+std::string parse_keepalive(std::string_view text, tcp_options& to) {
+    if (text == "0" || text == "off") {
+        to.keepalive_idle = to.user_timeout = duration{0};
+        return {};
+    }
+    std::size_t first = text.find(',');
+    std::size_t second = first == std::string_view::npos ? first : text.find(',', first + 1);
+    if (second != std::string_view::npos) {
+        auto idle = parse_duration(text.substr(0, first));
+        auto interval = parse_duration(text.substr(first + 1, second - first - 1));
+        auto count = parse_count(text.substr(second + 1));
+        if (idle && interval && count && *idle >= 1s && *interval >= 1s && *idle <= 32767s &&
+            *interval <= 32767s && *count >= 1 && *count <= 127) {
+            to.keepalive_idle = *idle;
+            to.keepalive_interval = *interval;
+            to.keepalive_count = static_cast<int>(*count);
+            // Unacknowledged data gets as long as silence does.
+            to.user_timeout = *idle + *interval * static_cast<int>(*count);
+            return {};
+        }
+    }
+    return "'" + std::string(text) + "' is not IDLE,INTERVAL,COUNT (30s,10s,3)";
+}
+
+std::string keepalive_text(const tcp_options& tcp) {
+    if (tcp.keepalive_idle == duration{0}) return "off";
+    return duration_text(tcp.keepalive_idle) + "," + duration_text(tcp.keepalive_interval) + "," +
+           std::to_string(tcp.keepalive_count);
+}
+
+}  // namespace libp::app
