@@ -1,0 +1,91 @@
+#include <kit/end_code.h>
+
+namespace libp::app {
+
+const char* end_of_attempt(const error& why) noexcept {
+    switch (why.why) {
+        case reason::timed_out:
+            return "connect_timeout";
+        case reason::resolve_failed:
+            return "resolve_failed";
+        case reason::handshake_timeout:
+            return "handshake_timeout";
+        case reason::session_lost:
+        case reason::peer_restarted:
+            return "session_lost";
+        case reason::limit:
+            return "limit";
+        case reason::drain_cut:
+            return "drain_cut";
+        case reason::local_abort:
+            return "internal";
+        default:
+            return "connect_refused";
+    }
+}
+
+const char* end_of_bridge(const bridge_end& end) noexcept {
+    switch (end.why.why) {
+        case reason::none:
+            return "ok";
+        case reason::idle_timeout:
+            return "idle_timeout";
+        case reason::linger_timeout:
+            return "linger_timeout";
+        case reason::handshake_timeout:
+            return "handshake_timeout";
+        case reason::protocol_error:
+        case reason::oversize:
+        case reason::flow_control:
+            return "protocol_error";
+        case reason::checksum_error:
+            return "checksum_error";
+        case reason::limit:
+            return "limit";
+        case reason::drain_cut:
+            return "drain_cut";
+        case reason::session_lost:
+        case reason::peer_restarted:
+            return "session_lost";
+        default:
+            break;
+    }
+    // Reset, cut inside a datagram, no longer answering: a connection that was lost, at that side.
+    if (end.side == bridge_side::a) return "client_rst";
+    if (end.side == bridge_side::b) return "upstream_rst";
+    return "internal";
+}
+
+exit_code exit_of_attempt(const error& why) noexcept {
+    switch (why.why) {
+        case reason::resolve_failed:
+            return exit_code::no_host;
+        case reason::limit:
+            return exit_code::os_error;
+        case reason::drain_cut:
+            return exit_code::drain_cut;
+        case reason::protocol_error:
+        case reason::checksum_error:
+            return exit_code::protocol;
+        default:
+            return exit_code::unavailable;
+    }
+}
+
+exit_code exit_of_bridge(const bridge_end& end) noexcept {
+    switch (end.why.why) {
+        case reason::none:
+            return exit_code::ok;
+        case reason::protocol_error:
+        case reason::oversize:
+        case reason::flow_control:
+        case reason::checksum_error:
+            return exit_code::protocol;
+        case reason::drain_cut:
+            return exit_code::drain_cut;
+        default:
+            return exit_code::session_failed;
+    }
+}
+
+}  // namespace libp::app

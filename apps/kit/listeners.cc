@@ -1,0 +1,144 @@
+#include <kit/listeners.h>
+
+#include <libp/pipe_socket.h>
+#include <libp/resolver.h>
+
+#include <filesystem>
+
+namespace libp::app {
+
+namespace {
+
+// The system has no such address here, but may have the name's others.
+bool not_here(const error& e) {
+    return e.why == reason::unreachable || e.why == reason::unsupported || e.why == reason::system;
+}
+
+std::string hint_for(const socket_address& at, const error& e, char letter) {
+    if (e.why == reason::address_in_use && at.is_ip()) {
+        unsigned next = at.port() == 65535 ? 0 : at.port() + 1u;
+        return std::string("choose another port, e.g. -") + letter + " :" + std::to_string(next);
+    }
+    if (e.why == reason::address_in_use)
+        return "is another one running? If not, and it is no socket: rm " + at.path();
+    if (e.why == reason::permission && at.is_ip() && at.port() < 1024)
+        return std::string("ports below 1024 need privileges; choose another, e.g. -") + letter +
+               " :" + std::to_string(at.port() + 8000u);
+    return {};
+}
+
+// Of a UNIX socket. While it still listens nobody else can have bound that path, so this comes first.
+void remove_file(const io_listener& l) {
+    std::string path = l.address().path();
+    std::error_code gone_already;
+    if (!path.empty() && path[0] != '@') std::filesystem::remove(path, gone_already);
+}
+
+startup_error cannot_bind(const socket_address& at, const error& e, char letter) {
+    return {exit_code::cannot_bind, "listen: " + at.to_string() + ": " + to_string(e),
+            hint_for(at, e, letter)};
+}
+
+}  // namespace
+
+listeners::listeners(event_loop& loop, const log& out, const stack_spec& at, const tcp_options& tcp,
+                     arrival arrived)
+    : loop_(loop), log_(out), spec_(at), tcp_(tcp), arrived_(arrived) {}
+
+listeners::~listeners() {
+    for (auto& l : open_)
+        remove_file(*l);
+}
+
+startup_result listeners::bind(const socket_address& at, char letter, error& why) {
+    auto fd = listen_on(at);
+    why = fd ? error{} : fd.error();
+    if (fd && os_accepted_inherit_options) why = set_tcp_options(fd->get(), tcp_);
+    if (why) return cannot_bind(at, why, letter);
+    open_.push_back(std::make_unique<io_listener>(
+        loop_, std::move(*fd), io_listener::accepted::to<&listeners::on_accept>(*this),
+        delegate<void(error)>::to<&listeners::on_trouble>(*this)));
+    return std::nullopt;
+}
+
+startup_result listeners::open(char letter) {
+    if (spec_.address.is_unix()) {
+        auto at = socket_address::from_path(spec_.address.unix_path);
+        if (!at)
+            return startup_error{
+                exit_code::cannot_bind,
+                "listen: " + spec_.address.unix_path + ": " + to_string(at.error()),
+                {}};
+        error why;
+        return bind(*at, letter, why);
+    }
+    const host_port& where = spec_.address.where;
+    auto found = resolve_now(where.host, where.port, true);
+    if (!found)
+        return startup_error{exit_code::no_host,
+                             "listen: " + where.to_string() + ": " + to_string(found.error()),
+                             {}};
+    startup_result skipped;
+    for (const socket_address& at : *found) {
+        error why;
+        startup_result failed = bind(at, letter, why);
+        if (failed && !not_here(why)) return failed;
+        if (failed && !skipped) skipped = std::move(failed);
+    }
+    return open_.empty() ? skipped : std::nullopt;
+}
+
+std::vector<socket_address> listeners::addresses() const {
+    std::vector<socket_address> all;
+    for (const auto& l : open_)
+        all.push_back(l->address());
+    return all;
+}
+
+void listeners::log_open(std::string_view name) const {
+    for (const socket_address& at : addresses())
+        log_.write(log_level::info, "listen", {{"listener", name}, {"addr", at.to_string()}});
+}
+
+void listeners::pause() {
+    for (auto& l : open_)
+        l->pause();
+}
+
+void listeners::resume() {
+    for (auto& l : open_)
+        l->resume();
+}
+
+void listeners::retry() {
+    for (auto& l : open_)
+        l->retry();
+}
+
+void listeners::close() {
+    closed_ = true;
+    for (auto& l : open_) {
+        remove_file(*l);
+        l->pause();
+        loop_.retire(std::move(l));
+    }
+    open_.clear();
+}
+
+void listeners::on_accept(unique_fd fd, const socket_address& peer) {
+    if (closed_) return close_with_reset(std::move(fd));
+    if (!os_accepted_inherit_options) {
+        // The connection is as good without; if it is dead already, the pipe will say so.
+        std::ignore = set_tcp_options(fd.get(), tcp_);
+    }
+    arrived_(wrap_in_filters(loop_, make_socket_pipe(loop_, std::move(fd)), spec_), peer);
+}
+
+void listeners::on_trouble(error why) {
+    if (why)
+        log_.write(log_level::warn, "listen", {{"paused", to_string(why)}});
+    else
+        log_.write(log_level::info, "listen", {{"paused", "no longer"}});
+}
+
+}  // namespace libp::app

@@ -1,0 +1,63 @@
+#pragma once
+
+// The sockets that a LISTEN stands for, and what comes in through them.
+//
+// A name with several addresses is bound at each of them (one that the system cannot have here, such as
+// ::1 without IPv6, is skipped as long as another works). What is accepted is wrapped in LISTEN's filters and
+// handed over as a pipe.
+//
+// TCP options are set once, on the listening socket, where the system lets accepted sockets inherit them.
+
+#include <kit/startup_error.h>
+
+#include <libp/event_loop.h>
+#include <libp/io_listener.h>
+#include <libp/io_pipe.h>
+#include <libp/log.h>
+#include <libp/stack.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace libp::app {
+
+class listeners {
+  public:
+    using arrival = delegate<void(std::unique_ptr<io_pipe>, const socket_address& peer)>;
+
+    listeners(event_loop& loop, const log& out, const stack_spec& at, const tcp_options& tcp,
+              arrival arrived);
+    ~listeners();
+    listeners(const listeners&) = delete;
+    listeners& operator=(const listeners&) = delete;
+
+    // Binds; nothing is accepted before the loop runs. `letter`: the option that said where, for the hint.
+    startup_result open(char letter);
+    std::vector<socket_address> addresses() const;
+    // Logs a line for each.
+    void log_open(std::string_view name) const;
+
+    // The owner is full; newcomers wait in the kernel's backlog.
+    void pause();
+    void resume();
+    // Descriptors were freed.
+    void retry();
+    // For good. Legal from within an arrival. UNIX socket files are removed.
+    void close();
+
+  private:
+    startup_result bind(const socket_address& at, char letter, error& why);
+    void on_accept(unique_fd fd, const socket_address& peer);
+    void on_trouble(error why);
+
+    event_loop& loop_;
+    const log& log_;
+    const stack_spec& spec_;
+    tcp_options tcp_;
+    arrival arrived_;
+    std::vector<std::unique_ptr<io_listener>> open_;
+    bool closed_ = false;
+};
+
+}  // namespace libp::app

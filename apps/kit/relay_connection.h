@@ -1,0 +1,62 @@
+#pragma once
+
+// One connection being served: a near pipe that came in, the far pipe that is made for it, and the bridge between.
+//
+//     near pipe -> attempt at the far end -> bridge -> over
+//
+// There may be many thousands, mostly idle: the record holds no strings, no timers and no buffers of its own. (The pipes, the bridge and this record
+// together stay below 1 KiB of memory while nothing moves.)
+//
+// It belongs to its server's list; when it is over it logs its one line, leaves the list and retires itself.
+
+#include <kit/compact_address.h>
+#include <kit/far_end.h>
+
+#include <libp/io_bridge.h>
+#include <libp/list.h>
+#include <libp/stripe/node.h>
+
+#include <memory>
+#include <optional>
+
+namespace libp::app {
+
+class relay_server;
+
+class relay_connection {
+  public:
+    // `offered`: `near` as the stream it is, to be accepted once the far end is there; or nullptr.
+    relay_connection(relay_server& server, std::unique_ptr<io_pipe> near,
+                     stripe::stream_pipe* offered, const compact_address& src);
+    relay_connection(const relay_connection&) = delete;
+    relay_connection& operator=(const relay_connection&) = delete;
+
+    // Asks for the far end.
+    void start();
+    // Ends it; both ends see an error.
+    void cut(error why);
+
+    // Bytes from the client to the target, and back.
+    std::uint64_t up() const noexcept { return bridge_ ? bridge_->bytes_a_to_b() : 0; }
+    std::uint64_t down() const noexcept { return bridge_ ? bridge_->bytes_b_to_a() : 0; }
+
+    list_hook on_list;
+
+  private:
+    void on_far(far_end::made far);
+    void on_over();
+    void fail_near(error why);
+    void log_end(const char* end, const error& why) const;
+
+    relay_server& server_;
+    std::unique_ptr<io_pipe> near_;  // until the bridge has it
+    stripe::stream_pipe* offered_;
+    std::unique_ptr<far_end::attempt> attempt_;
+    std::optional<io_bridge> bridge_;
+    instant began_;
+    instant connected_;  // began_ while it is not
+    std::uint32_t number_;
+    compact_address src_, dst_;
+};
+
+}  // namespace libp::app

@@ -1,0 +1,116 @@
+#include <kit/relay_program.h>
+
+#include <kit/announcement.h>
+#include <kit/daemon.h>
+#include <kit/far_connect.h>
+#include <kit/stack_argument.h>
+#include <kit/value_text.h>
+
+namespace libp::app {
+
+namespace {
+
+constexpr std::size_t listener_fds = 8;
+
+resource_limits limits_of(const relay_plan& plan, std::size_t fds) {
+    return limits_for({.max_conns = plan.settings.max_conns,
+                       .max_memory = plan.settings.max_memory,
+                       .fds = fds,
+                       .reserved = listener_fds,
+                       .splice = true});
+}
+
+startup_result connector_options_of(const relay_plan& plan, connector_options& to) {
+    to.timeout = plan.settings.connect_timeout;
+    to.tcp = plan.settings.tcp;
+    return connect_options_of(plan.target, to.socket);
+}
+
+}  // namespace
+
+std::string explain_stack(const stack_spec& spec) {
+    std::string text;
+    for (const layer_spec& f : spec.filters) {
+        text += f.name;
+        for (const layer_option& o : f.options)
+            text += "," + o.key + "=" + o.value;
+        text += " over ";
+    }
+    if (spec.base == stack_spec::base_kind::stdio) return text + "stdin and stdout";
+    return text + (spec.address.is_unix() ? "unix " : "tcp ") + spec.address.to_string();
+}
+
+std::string explain_limits(const daemon_settings& settings, const resource_limits& limits) {
+    std::string text = "  at most   " + std::to_string(limits.max_conns) +
+                       " connections at once, " + size_text(limits.window) +
+                       " buffered each way, " + size_text(settings.max_memory) + " in all\n";
+    text +=
+        "  ends      idle " +
+        (settings.idle_timeout == duration{0} ? std::string("never")
+                                              : "after " + duration_text(settings.idle_timeout)) +
+        ", half closed and silent after " + duration_text(settings.linger) + ", keepalive " +
+        keepalive_text(settings.tcp) + "\n";
+    text += std::string("  exits     ") +
+            (settings.once ? "with the status of the first connection"
+                           : "on TERM or INT, connections get " + duration_text(settings.drain) +
+                                 " to finish") +
+            "\n";
+    return text;
+}
+
+std::string explain(const relay_plan& plan) {
+    resource_limits limits = limits_of(plan, usable_fds(default_backend()));
+    return plan.program + ": " + plan.purpose + "\n  listens   " + explain_stack(plan.listen) +
+           "\n  connects  " + explain_stack(plan.target) + ", within " +
+           duration_text(plan.settings.connect_timeout) + "\n" +
+           explain_limits(plan.settings, limits);
+}
+
+void log_limits(const log& out, const resource_limits& limits) {
+    if (limits.warning.empty()) return;
+    out.write(log_level::warn, "limit", {{"max-conns", limits.max_conns}, {"why", limits.warning}});
+}
+
+void report_session(std::string_view program, const std::string& what, exit_code code, error why) {
+    if (code == exit_code::ok || !why) return;
+    report(program, {code, what + ": " + to_string(why), {}});
+}
+
+int run_relay(const relay_plan& plan) {
+    const daemon_settings& settings = plan.settings;
+    auto failed = [&](const startup_error& e) { return report(plan.program, e); };
+    connector_options connecting;
+    if (auto e = connector_options_of(plan, connecting)) return failed(*e);
+
+    log_output lines(settings.format);
+    const log out(lines, settings.verbosity);
+    event_loop loop;
+    resource_limits limits = limits_of(plan, usable_fds(loop.backend()));
+    splice_pool pool(limits.splice_pipes);
+    resolver names;
+    daemon life(loop, out, settings.once, settings.drain);
+    far_connect far(loop, names, plan.target, connecting);
+    relay_server server(loop, out,
+                        {.max_conns = limits.max_conns,
+                         .once = settings.once,
+                         .listener = name_of(plan.listen, "main"),
+                         .bridge = {.window = limits.window,
+                                    .splice = &pool,
+                                    .idle = settings.idle_timeout,
+                                    .linger = settings.linger}},
+                        far, life.settled());
+    listeners doors(loop, out, plan.listen, settings.tcp,
+                    listeners::arrival::to<&relay_server::arrived>(server));
+    server.hold_back(doors);
+
+    if (auto e = doors.open(plan.letter)) return failed(*e);
+    doors.log_open(name_of(plan.listen, "main"));
+    log_limits(out, limits);
+    if (auto e = announce(settings.announce, doors.addresses())) return failed(*e);
+
+    exit_code code = life.run(server);
+    if (settings.once) report_session(plan.program, far.name(), code, server.last_error());
+    return static_cast<int>(code);
+}
+
+}  // namespace libp::app

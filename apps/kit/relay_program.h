@@ -1,0 +1,38 @@
+#pragma once
+
+// The programs that are relays: listen there, connect here, bridge the two. What they differ in is the
+// filters in the two specs.
+
+#include <kit/daemon_settings.h>
+#include <kit/resource_limits.h>
+
+#include <libp/stack.h>
+
+#include <string>
+
+namespace libp::app {
+
+struct relay_plan {
+    std::string program;
+    std::string purpose;  // "plain streams in, datagrams out", for --explain
+    char letter = 'r';    // the option that says where to listen, for hints
+    stack_spec listen;
+    stack_spec target;
+    daemon_settings settings;
+};
+
+// What --explain prints.
+std::string explain(const relay_plan& plan);
+// The whole life of the program; the status to exit with.
+int run_relay(const relay_plan& plan);
+
+// Parts of explanations that others share.
+std::string explain_stack(const stack_spec& spec);
+std::string explain_limits(const daemon_settings& settings, const resource_limits& limits);
+
+// Warns of fewer connections than were asked for.
+void log_limits(const log& out, const resource_limits& limits);
+// Reports how a one-shot session failed; silent when it did not.
+void report_session(std::string_view program, const std::string& what, exit_code code, error why);
+
+}  // namespace libp::app

@@ -1,0 +1,100 @@
+#include <kit/relay_server.h>
+
+#include <libp/process.h>
+
+#include <cstdio>
+
+namespace libp::app {
+
+relay_server::relay_server(event_loop& loop, const log& out, const relay_options& options,
+                           far_end& far, delegate<void()> settled)
+    : loop_(loop), log_(out), options_(options), far_(far), settled_(settled) {
+    std::snprintf(prefix_, sizeof(prefix_), "%04x-", static_cast<unsigned>(process_id()) & 0xffffu);
+}
+
+relay_server::~relay_server() {
+    while (relay_connection* c = connections_.pop_front())
+        delete c;
+}
+
+void relay_server::arrived(std::unique_ptr<io_pipe> near, const socket_address& peer) {
+    serve(std::move(near), nullptr, peer);
+    if (live_ < options_.max_conns || finishing_ || !doors_) return;
+    paused_ = true;
+    doors_->pause();
+}
+
+void relay_server::offered(std::unique_ptr<stripe::stream_pipe> near, const stripe::open_request&) {
+    if (live_ >= options_.max_conns || finishing_) {
+        near->refuse({reason::limit, 0});
+        return loop_.retire(std::move(near));
+    }
+    stripe::stream_pipe* stream = near.get();
+    serve(std::move(near), stream, {});
+}
+
+void relay_server::serve(std::unique_ptr<io_pipe> near, stripe::stream_pipe* offered,
+                         const compact_address& src) {
+    auto* c = new relay_connection(*this, std::move(near), offered, src);
+    connections_.push_back(*c);
+    ++live_;
+    if (options_.once) finish();
+    c->start();
+}
+
+void relay_server::ended(relay_connection& which, exit_code status, error why) {
+    up_ += which.up();
+    down_ += which.down();
+    if (why) ++failed_;
+    last_exit_ = status;
+    last_error_ = why;
+    --live_;
+    which.on_list.unlink();
+    loop_.retire(std::unique_ptr<relay_connection>(&which));
+
+    if (finishing_) {
+        if (live_ == 0) settled_();
+        return;
+    }
+    if (!doors_) return;
+    if (std::exchange(paused_, false)) doors_->resume();
+    doors_->retry();
+}
+
+void relay_server::finish() {
+    if (std::exchange(finishing_, true)) return;
+    if (doors_) doors_->close();
+}
+
+void relay_server::cut(error why) {
+    // A connection may leave the list from within its cut().
+    for (relay_connection* c = connections_.front(); c;) {
+        relay_connection* next = connections_.next(*c);
+        c->cut(why);
+        c = next;
+    }
+}
+
+std::string relay_server::id_text(std::uint32_t number) const {
+    return prefix_ + std::to_string(number);
+}
+
+void relay_server::log_status() const {
+    std::uint64_t up = up_, down = down_;
+    for (relay_connection* c = connections_.front(); c; c = connections_.next(*c)) {
+        up += c->up();
+        down += c->down();
+    }
+    log_.write(log_level::info, "status",
+               {{"conns", live_},
+                {"max", options_.max_conns},
+                {"total", accepted_},
+                {"failed", failed_},
+                {"up", up},
+                {"down", down},
+                {"buffers", loop_.blocks().in_use()},
+                {"turns", loop_.turns()},
+                {"cpu", cpu_seconds()}});
+}
+
+}  // namespace libp::app

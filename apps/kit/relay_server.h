@@ -1,0 +1,97 @@
+#pragma once
+
+// Serves connections: for each near pipe that arrives it makes a far one and bridges the two, any number at once.
+//
+//  -- limits --
+//
+// At most max_conns at once. At the limit the listeners are paused, so that newcomers wait in the kernel's backlog,
+// and go on when a connection ends. A stream that a striping peer offers above the limit is refused.
+//
+//  -- ending --
+//
+// finish() stops accepting; `settled` is called when there is no connection left. A one-shot server does this by itself with
+// its first connection, and remembers how it went.
+
+#include <kit/far_end.h>
+#include <kit/listeners.h>
+#include <kit/relay_connection.h>
+
+#include <libp/event_loop.h>
+#include <libp/log.h>
+
+#include <cstdint>
+#include <string>
+
+namespace libp::app {
+
+struct relay_options {
+    std::size_t max_conns = 1000;
+    bool once = false;
+    std::string listener = "main";  // its name, for logs
+    bridge_options bridge{};
+};
+
+class relay_server {
+  public:
+    relay_server(event_loop& loop, const log& out, const relay_options& options, far_end& far,
+                 delegate<void()> settled);
+    ~relay_server();
+    relay_server(const relay_server&) = delete;
+    relay_server& operator=(const relay_server&) = delete;
+
+    // The listeners to hold back when there are too many; they outlive this. Without: nothing is held back.
+    void hold_back(listeners& doors) noexcept { doors_ = &doors; }
+
+    // A connection came in.
+    void arrived(std::unique_ptr<io_pipe> near, const socket_address& peer);
+    // A striping peer opens a stream.
+    void offered(std::unique_ptr<stripe::stream_pipe> near, const stripe::open_request& request);
+
+    void finish();
+    // Ends what there is; each logs its line. Settles later.
+    void cut(error why);
+
+    std::size_t live() const noexcept { return live_; }
+    bool finishing() const noexcept { return finishing_; }
+    // How the last connection that ended went.
+    exit_code last_exit() const noexcept { return last_exit_; }
+    error last_error() const noexcept { return last_error_; }
+    // The numbers so far, as a line of the log.
+    void log_status() const;
+
+    // -- for its connections --
+
+    event_loop& loop() const noexcept { return loop_; }
+    const log& out() const noexcept { return log_; }
+    const relay_options& options() const noexcept { return options_; }
+    far_end& far() const noexcept { return far_; }
+    std::uint32_t next_number() noexcept { return ++accepted_; }
+    // "7f3a-12": which process, and which of its connections.
+    std::string id_text(std::uint32_t number) const;
+    // It is over: counts it out, forgets and retires it.
+    void ended(relay_connection& which, exit_code status, error why);
+
+  private:
+    void serve(std::unique_ptr<io_pipe> near, stripe::stream_pipe* offered,
+               const compact_address& src);
+
+    event_loop& loop_;
+    const log& log_;
+    relay_options options_;
+    far_end& far_;
+    delegate<void()> settled_;
+    listeners* doors_ = nullptr;
+
+    intrusive_list<relay_connection, &relay_connection::on_list> connections_;
+    std::size_t live_ = 0;
+    std::uint32_t accepted_ = 0;
+    std::uint32_t failed_ = 0;
+    std::uint64_t up_ = 0, down_ = 0;  // of connections that ended
+    exit_code last_exit_ = exit_code::ok;
+    error last_error_{};
+    bool finishing_ = false;
+    bool paused_ = false;
+    char prefix_[8];
+};
+
+}  // namespace libp::app

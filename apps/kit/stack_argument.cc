@@ -1,0 +1,83 @@
+#include <kit/stack_argument.h>
+
+#include <algorithm>
+#include <initializer_list>
+
+namespace libp::app {
+
+namespace {
+
+startup_error bad_spec(const std::string& what) {
+    return {exit_code::config, "spec: " + what, {}};
+}
+
+const std::string* find(const std::vector<layer_option>& options, std::string_view key) {
+    for (auto o = options.rbegin(); o != options.rend(); ++o)
+        if (o->key == key) return &o->value;
+    return nullptr;
+}
+
+startup_result parse(std::string_view text, std::string_view default_port, stack_spec& to) {
+    auto parsed = parse_stack(text, default_port);
+    if (auto* e = std::get_if<spec_error>(&parsed)) return bad_spec(e->to_string(text));
+    to = std::move(std::get<stack_spec>(parsed));
+    return std::nullopt;
+}
+
+// Whatever the parser lets through for any place must make sense in this one.
+startup_result only_options(const stack_spec& spec, std::string_view text,
+                            std::initializer_list<std::string_view> keys, const char* place) {
+    for (const layer_option& o : spec.base_options)
+        if (std::find(keys.begin(), keys.end(), o.key) == keys.end())
+            return bad_spec("'" + std::string(text) + "': option '" + o.key +
+                            "' does not apply to " + place);
+    return std::nullopt;
+}
+
+}  // namespace
+
+startup_result parse_listen(std::string_view text, std::string_view default_port, bool stdio_too,
+                            stack_spec& to) {
+    if (auto e = parse(text, default_port, to)) return e;
+    if (auto e = only_options(to, text, {"name"}, "a listener")) return e;
+    if (to.connects) return bad_spec("'" + std::string(text) + "' connects, but is to listen");
+    if (to.base == stack_spec::base_kind::stdio && !stdio_too)
+        return bad_spec("'" + std::string(text) + "': there is nothing to listen on");
+    std::string& host = to.address.where.host;
+    if (to.base == stack_spec::base_kind::tcp && (host.empty() || host == "*")) host = "0.0.0.0";
+    return std::nullopt;
+}
+
+startup_result parse_target(std::string_view text, std::string_view default_port, stack_spec& to) {
+    if (auto e = parse(text, default_port, to)) return e;
+    if (auto e = only_options(to, text, {"name", "bind", "dev"}, "a target")) return e;
+    if (to.listens) return bad_spec("'" + std::string(text) + "' listens, but is to connect");
+    if (to.base == stack_spec::base_kind::stdio)
+        return bad_spec("'" + std::string(text) + "': there is nothing to connect to");
+    return std::nullopt;
+}
+
+startup_result parse_target_pair(std::string_view host, std::string_view port, stack_spec& to) {
+    // An IPv6 address needs no brackets here, and may have them.
+    bool bare_v6 = host.find(':') != std::string_view::npos && !host.starts_with('[');
+    std::string text = bare_v6 ? "[" + std::string(host) + "]" : std::string(host);
+    return parse_target(text + ":" + std::string(port), {}, to);
+}
+
+startup_result connect_options_of(const stack_spec& target, connect_options& to) {
+    if (const std::string* device = find(target.base_options, "dev")) to.device = *device;
+    const std::string* source = find(target.base_options, "bind");
+    if (!source) return std::nullopt;
+    auto at = socket_address::from_ip(*source, 0);
+    if (!at) at = socket_address::parse(*source);
+    if (!at) return bad_spec("bind=" + *source + " is not a numeric address");
+    to.source = *at;
+    return std::nullopt;
+}
+
+std::string name_of(const stack_spec& spec, std::string_view otherwise) {
+    const std::string* name = find(spec.base_options, "name");
+    return name && !name->empty() ? *name : std::string(otherwise);
+}
+
+}  // namespace libp::app

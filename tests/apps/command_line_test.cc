@@ -1,0 +1,164 @@
+#include <apps/spawned_program.h>
+#include <apps/test_socket.h>
+#include <gtest/gtest.h>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+
+// The command lines of tcp-proxy and tcp-striper as people type them: what is printed, and the status.
+
+namespace libp::app {
+namespace {
+
+using words = std::vector<std::string>;
+
+struct wrong_line {
+    const char* program;
+    words arguments;
+    int status;
+    std::string errors;  // all of stderr
+};
+
+TEST(command_line, mistakes_get_one_line_a_pointer_and_their_status) {
+    const wrong_line lines[] = {
+        {"tcp-proxy",
+         {"--conect-timeout=5"},
+         2,
+         "tcp-proxy: error: unknown option '--conect-timeout' (did you mean '--connect-timeout'?)\n"
+         "Try 'tcp-proxy --help'.\n"},
+        {"tcp-proxy",
+         {"--drain", "soon"},
+         2,
+         "tcp-proxy: error: --drain: 'soon' is not a duration (250ms, 10s, 5m)\n"
+         "Try 'tcp-proxy --help'.\n"},
+        {"tcp-proxy",
+         {"-c", "1", "-s", "2"},
+         2,
+         "tcp-proxy: error: -s: excludes -c\nTry 'tcp-proxy --help'.\n"},
+        {"tcp-proxy",
+         {"a", "1", "b"},
+         2,
+         "tcp-proxy: error: too many operands: 'b'\nTry 'tcp-proxy --help'.\n"},
+        {"tcp-proxy",
+         {"-r", ":0", "dgn+tcp://a:1"},
+         78,
+         "tcp-proxy: error: spec: unknown layer 'dgn' (did you mean 'dgm'?)\n"
+         "  dgn+tcp://a:1\n"
+         "  ^^^\n"},
+        {"tcp-proxy",
+         {"--log-format", "xml"},
+         2,
+         "tcp-proxy: error: --log-format: 'xml' is neither text nor json\n"
+         "Try 'tcp-proxy --help'.\n"},
+    };
+    for (const wrong_line& line : lines) {
+        run_result r = run_program(line.program, line.arguments);
+        EXPECT_EQ(r.status, line.status) << line.errors;
+        EXPECT_EQ(r.errors, line.errors);
+        EXPECT_EQ(r.output, "");
+    }
+}
+
+TEST(command_line, options_of_later_versions_are_unknown) {
+    for (const char* option : {"--tls", "--status=1", "--tui", "--progress", "--psk-file=x"}) {
+        run_result r = run_program("tcp-proxy", {option});
+        EXPECT_EQ(r.status, 2) << option;
+        EXPECT_NE(r.errors.find("unknown option"), std::string::npos) << r.errors;
+    }
+}
+
+TEST(command_line, help_and_version_go_to_stdout) {
+    run_result help = run_program("tcp-proxy", {"--help"});
+    EXPECT_EQ(help.status, 0);
+    EXPECT_EQ(help.errors, "");
+    EXPECT_TRUE(help.output.starts_with("Usage: tcp-proxy ")) << help.output;
+    for (const char* option : {"-c LISTEN",
+                               "-s LISTEN",
+                               "-r LISTEN",
+                               "--max-datagram",
+                               "-1, --once",
+                               "--max-conns",
+                               "--max-memory",
+                               "--connect-timeout",
+                               "--handshake-timeout",
+                               "--idle-timeout",
+                               "--linger",
+                               "--keepalive",
+                               "--drain",
+                               "-v ",
+                               "-q ",
+                               "--log-format",
+                               "--announce",
+                               "--explain",
+                               "--help",
+                               "--version"})
+        EXPECT_NE(help.output.find(option), std::string::npos) << option;
+    std::size_t widest = 0;
+    for (std::size_t start = 0, end; (end = help.output.find('\n', start)) != std::string::npos;
+         start = end + 1)
+        widest = std::max(widest, end - start);
+    EXPECT_LE(widest, 100u);
+
+    run_result version = run_program("tcp-proxy", {"--version"});
+    EXPECT_EQ(version.status, 0);
+    EXPECT_TRUE(version.output.starts_with("tcp-proxy ")) << version.output;
+}
+
+TEST(command_line, explains_the_ancestors_commands_without_running_them) {
+    run_result bare = run_program("tcp-proxy", {"--explain"});
+    EXPECT_EQ(bare.status, 0);
+    EXPECT_NE(bare.output.find("listens   tcp 0.0.0.0:55555\n"), std::string::npos) << bare.output;
+    EXPECT_NE(bare.output.find("connects  dgm,max=512k over tcp 127.0.0.1:22,"), std::string::npos)
+        << bare.output;
+
+    run_result client =
+        run_program("tcp-proxy", {"-c", "0.0.0.0:11111", "127.0.0.1", "22222", "--explain"});
+    EXPECT_NE(client.output.find("listens   tcp 0.0.0.0:11111\n"), std::string::npos);
+    EXPECT_NE(client.output.find("connects  dgm,max=512k over tcp 127.0.0.1:22222,"),
+              std::string::npos);
+
+    run_result server =
+        run_program("tcp-proxy", {"-s", "0.0.0.0:22222", "127.0.0.1:22", "--explain"});
+    EXPECT_NE(server.output.find("listens   dgm,max=512k over tcp 0.0.0.0:22222\n"),
+              std::string::npos);
+    EXPECT_NE(server.output.find("connects  tcp 127.0.0.1:22,"), std::string::npos);
+}
+
+TEST(command_line, a_taken_port_is_said_with_a_way_out) {
+    test_listener there;
+    std::string port = there.address().substr(there.address().rfind(':') + 1);
+    run_result r = run_program("tcp-proxy", {"-c", there.address()});
+    EXPECT_EQ(r.status, 73);
+    EXPECT_EQ(r.errors, "tcp-proxy: error: listen: " + there.address() +
+                            ": address already in use\n  hint: choose another port, e.g. -c :" +
+                            std::to_string(std::stoi(port) + 1) + "\n");
+}
+
+TEST(command_line, a_listen_name_that_does_not_resolve_is_68) {
+    run_result r = run_program("tcp-proxy", {"-c", "no-such-host.invalid:1"});
+    EXPECT_EQ(r.status, 68);
+    EXPECT_TRUE(r.errors.starts_with("tcp-proxy: error: listen: no-such-host.invalid:1: "))
+        << r.errors;
+}
+
+TEST(command_line, announces_to_a_file_in_one_piece) {
+    std::string file = testing::TempDir() + "announced." + std::to_string(::getpid());
+    spawned_program proxy(
+        {.program = "tcp-proxy", .arguments = {"-r", "127.0.0.1:0", "--announce", file}});
+    ASSERT_NE(proxy.wait_error_line(" listen "), "");
+    proxy.signal(SIGTERM);
+    EXPECT_EQ(proxy.wait_exit(), 0);
+    std::ifstream in(file);
+    std::string line, more;
+    std::getline(in, line);
+    EXPECT_TRUE(line.starts_with("listen tcp 127.0.0.1:")) << line;
+    EXPECT_FALSE(std::getline(in, more));
+    std::filesystem::remove(file);
+}
+
+}  // namespace
+}  // namespace libp::app

@@ -1,0 +1,57 @@
+#include <gtest/gtest.h>
+#include <kit/compact_address.h>
+#include <kit/end_code.h>
+
+namespace libp::app {
+namespace {
+
+TEST(end_code, a_break_is_named_after_its_side) {
+    EXPECT_STREQ(end_of_bridge({}), "ok");
+    EXPECT_STREQ(end_of_bridge({bridge_side::a, {reason::peer_reset}}), "client_rst");
+    EXPECT_STREQ(end_of_bridge({bridge_side::b, {reason::peer_reset}}), "upstream_rst");
+    EXPECT_STREQ(end_of_bridge({bridge_side::b, {reason::truncated}}), "upstream_rst");
+    EXPECT_STREQ(end_of_bridge({bridge_side::a, {reason::oversize}}), "protocol_error");
+    EXPECT_STREQ(end_of_bridge({bridge_side::none, {reason::idle_timeout}}), "idle_timeout");
+    EXPECT_STREQ(end_of_bridge({bridge_side::none, {reason::drain_cut}}), "drain_cut");
+}
+
+// Every reason there is must end as one of the words that the log's readers know.
+TEST(end_code, there_is_no_end_without_a_name) {
+    const std::string known =
+        " ok client_rst upstream_rst idle_timeout linger_timeout connect_refused connect_timeout"
+        " resolve_failed handshake_timeout auth_failed protocol_error checksum_error acl_denied"
+        " limit drain_cut session_lost internal ";
+    for (int r = 1; r <= static_cast<int>(reason::system); ++r) {
+        error why{static_cast<reason>(r), 0};
+        for (bridge_side side : {bridge_side::none, bridge_side::a, bridge_side::b}) {
+            std::string word = end_of_bridge({side, why});
+            EXPECT_NE(known.find(" " + word + " "), std::string::npos) << word;
+            EXPECT_NE(word, "ok") << r;
+        }
+        std::string word = end_of_attempt(why);
+        EXPECT_NE(known.find(" " + word + " "), std::string::npos) << word;
+        EXPECT_NE(word, "ok") << r;
+        EXPECT_NE(exit_of_attempt(why), exit_code::ok);
+        EXPECT_NE(exit_of_bridge({bridge_side::a, why}), exit_code::ok);
+    }
+}
+
+TEST(end_code, one_shot_statuses) {
+    EXPECT_EQ(exit_of_bridge({}), exit_code::ok);
+    EXPECT_EQ(exit_of_bridge({bridge_side::a, {reason::peer_reset}}), exit_code::session_failed);
+    EXPECT_EQ(exit_of_bridge({bridge_side::b, {reason::checksum_error}}), exit_code::protocol);
+    EXPECT_EQ(exit_of_attempt({reason::refused}), exit_code::unavailable);
+    EXPECT_EQ(exit_of_attempt({reason::timed_out}), exit_code::unavailable);
+    EXPECT_EQ(exit_of_attempt({reason::resolve_failed}), exit_code::no_host);
+}
+
+TEST(compact_address, prints_like_the_full_one) {
+    for (const char* text : {"127.0.0.1:80", "[2001:db8::1]:65535", "0.0.0.0:0"})
+        EXPECT_EQ(compact_address(*socket_address::parse(text)).to_string(), text);
+    EXPECT_EQ(compact_address().to_string(), "-");
+    EXPECT_EQ(compact_address(*socket_address::parse("/run/x")).to_string(), "unix");
+    EXPECT_LE(sizeof(compact_address), 32u);
+}
+
+}  // namespace
+}  // namespace libp::app

@@ -1,0 +1,52 @@
+#include <gtest/gtest.h>
+#include <kit/resource_limits.h>
+#include <libp/os.h>
+#include <libp/types.h>
+
+namespace libp::app {
+namespace {
+
+TEST(resource_limits, a_thousand_connections_where_there_is_room) {
+    resource_limits l = limits_for({.max_memory = 256 * mib, .fds = 1 << 20, .splice = true});
+    EXPECT_EQ(l.max_conns, 1000u);
+    EXPECT_EQ(l.window, 131 * kib);
+    EXPECT_EQ(l.splice_pipes, os_has_splice ? 64u : 0u);
+    EXPECT_EQ(l.warning, "");
+}
+
+TEST(resource_limits, everything_fits_the_descriptors_whatever_they_are) {
+    for (std::size_t fds : {64u, 100u, 256u, 1024u, 2000u, 4096u}) {
+        resource_limits l =
+            limits_for({.max_memory = 256 * mib, .fds = fds, .reserved = 8, .splice = true});
+        EXPECT_GE(l.max_conns, 10u) << fds;
+        EXPECT_LE(2 * l.max_conns + 2 * l.splice_pipes + 28, fds);
+        EXPECT_EQ(l.warning, "") << "the default is not a wish";
+    }
+}
+
+TEST(resource_limits, a_wish_that_does_not_fit_is_cut_and_said_why) {
+    resource_limits l = limits_for({.max_conns = 5000, .max_memory = 256 * mib, .fds = 1024});
+    EXPECT_LT(l.max_conns, 512u);
+    EXPECT_EQ(l.warning, "the descriptor limit is 1024");
+    l = limits_for({.max_conns = 5000, .max_memory = 1 * mib, .fds = 1 << 20});
+    EXPECT_EQ(l.max_conns, 32u);
+    EXPECT_EQ(l.warning, "--max-memory is 1M");
+}
+
+TEST(resource_limits, all_windows_together_fit_the_memory) {
+    for (std::size_t memory : {1 * mib, 16 * mib, 256 * mib, 1024 * mib})
+        for (std::size_t conns : {0u, 1u, 10u, 1000u, 50000u}) {
+            resource_limits l =
+                limits_for({.max_conns = conns, .max_memory = memory, .fds = 1 << 20});
+            EXPECT_LE(2 * l.max_conns * l.window, memory);
+            EXPECT_GE(l.window, 16 * kib);
+            EXPECT_LE(l.window, 256 * kib);
+        }
+}
+
+TEST(resource_limits, there_is_always_one_connection) {
+    EXPECT_EQ(limits_for({.max_memory = mib, .fds = 5, .splice = true}).max_conns, 1u);
+}
+
+}  // namespace
+}  // namespace libp::app
