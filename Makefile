@@ -137,6 +137,8 @@ $(foreach l,$(LAYERS),$(eval $(call compile_rule,$(l),-I$(l)/src)))
 $(eval $(call compile_rule,apps,-Iapps))
 TEST_SEES := -Iapps -Itests -Icore/src -Idata/src -Isys/src -Ievl/src -Iio/src
 $(eval $(call compile_rule,tests,$(TEST_SEES)))
+# libFuzzer declares its entry point nowhere.
+$(OBJ)/tests/fuzz/%: CPPFLAGS_ALL += -include tests/fuzz/entry.h
 
 # GoogleTest's header is most of the work of compiling a test: g++ compiles it once.
 ifneq ($(findstring g++,$(notdir $(CXX))),)
