@@ -41,8 +41,7 @@ result<std::optional<socket_address>> address_of(const endpoint& to) {
 }  // namespace
 
 struct io_connector::core {
-    core(event_loop& on, resolver& with, const endpoint& target, const connector_options& wanted,
-         done on_done);
+    core(event_loop& on, const connector_options& wanted, done on_done);
     ~core();
 
     void begin();
@@ -77,13 +76,13 @@ struct io_connector::core {
     static void deliver(const std::shared_ptr<mailbox>& box, resolver::answer found);
 
     event_loop& loop;
-    resolver& names;
+    resolver* names = nullptr;  // not with addresses that were given
     endpoint to;
     connector_options options;
     done call;
 
     std::shared_ptr<mailbox> box;
-    std::vector<socket_address> addresses;
+    std::vector<socket_address> addresses;  // given, or found
     happy_eyeballs race{0, duration{0}};
     std::vector<std::unique_ptr<attempt>> attempts;
     socket_address connected;
@@ -93,11 +92,8 @@ struct io_connector::core {
     timer timeout;  // of everything
 };
 
-io_connector::core::core(event_loop& on, resolver& with, const endpoint& target,
-                         const connector_options& wanted, done on_done)
+io_connector::core::core(event_loop& on, const connector_options& wanted, done on_done)
     : loop(on),
-      names(with),
-      to(target),
       options(wanted),
       call(on_done),
       first(on, delegate<void()>::to<&core::begin>(*this)),
@@ -114,6 +110,7 @@ io_connector::core::~core() {
 }
 
 void io_connector::core::begin() {
+    if (!names) return try_addresses(interleave_families(addresses));
     result<std::optional<socket_address>> at = address_of(to);
     if (!at) return finish(at.error());
     if (*at) return try_addresses({**at});
@@ -125,8 +122,8 @@ void io_connector::core::begin() {
 void io_connector::core::resolve() {
     box = std::make_shared<mailbox>();
     box->home = this;
-    names.resolve(to.where.host, to.where.port, false,
-                  [mine = box](resolver::answer found) { deliver(mine, std::move(found)); });
+    names->resolve(to.where.host, to.where.port, false,
+                   [mine = box](resolver::answer found) { deliver(mine, std::move(found)); });
 }
 
 // On the resolver's thread; what it posts runs on the loop's.
@@ -225,7 +222,17 @@ void io_connector::core::finish(result<std::unique_ptr<io_pipe>> outcome) {
 
 io_connector::io_connector(event_loop& loop, resolver& names, const endpoint& to,
                            const connector_options& options, done call)
-    : core_(std::make_unique<core>(loop, names, to, options, call)) {}
+    : core_(std::make_unique<core>(loop, options, call)) {
+    core_->names = &names;
+    core_->to = to;
+}
+
+io_connector::io_connector(event_loop& loop, std::vector<socket_address> addresses,
+                           const connector_options& options, done call)
+    : core_(std::make_unique<core>(loop, options, call)) {
+    check(!addresses.empty(), "a connector without an address");
+    core_->addresses = std::move(addresses);
+}
 
 io_connector::~io_connector() = default;
 

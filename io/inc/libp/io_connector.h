@@ -17,6 +17,7 @@
 #include <libp/socket.h>
 
 #include <memory>
+#include <vector>
 
 namespace libp {
 
@@ -34,6 +35,9 @@ class io_connector {
     // Starts at once; `done` is called once, from the loop, never from the constructor. Destroying the connector
     // first, or from within `done`, is legal and cancels what is left. The resolver outlives it.
     io_connector(event_loop& loop, resolver& names, const endpoint& to,
+                 const connector_options& options, done call);
+    // The same for addresses (at least one) that are known already, the preferred first.
+    io_connector(event_loop& loop, std::vector<socket_address> addresses,
                  const connector_options& options, done call);
     ~io_connector();
     io_connector(const io_connector&) = delete;
