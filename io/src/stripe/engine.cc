@@ -143,7 +143,7 @@ void engine::state::tell_readable(stream& s) {
 }
 
 void engine::state::tell_writable(stream& s) {
-    if (!s.send.wants_room || s.send.unsent().size() > opt_.send_buffer / 2) return;
+    if (!s.send.wants_room || s.send.unsent().size() > s.send.bound / 2) return;
     s.send.wants_room = false;
     emit(event::kind::stream_writable, s.id);
 }
@@ -298,13 +298,14 @@ void engine::refuse(stream_id id, error why, instant now) {
     abort(id, why, now);
 }
 
-io_result engine::write(stream_id id, chain& data, instant) {
+io_result engine::write(stream_id id, chain& data, instant, std::size_t bound) {
     state& e = *state_;
     stream* s = e.find(id);
     if (!s) return io_result::broken(e.broken_ ? e.broken_ : error{reason::local_abort});
     check(!s->send.fin_wanted(), "a stream was written after finish()");
     const std::size_t used = s->send.unsent().size();
-    const std::size_t room = e.opt_.send_buffer > used ? e.opt_.send_buffer - used : 0;
+    s->send.bound = std::min(bound, e.opt_.send_buffer);
+    const std::size_t room = s->send.bound - std::min(s->send.bound, used);
     const std::size_t n = s->send.write(e.blocks_, data, room);
     e.unsent_ += n;
     s->send.wants_room = !data.empty();

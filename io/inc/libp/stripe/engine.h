@@ -143,8 +143,10 @@ class engine {
     void accept(stream_id id, instant now);
     void refuse(stream_id id, error why, instant now);
 
-    // Takes bytes off the front of `data`, as many as send_buffer has room for. ok, again (then stream_writable follows), broken.
-    io_result write(stream_id id, chain& data, instant now);
+    // Takes bytes off the front of `data`, as many as send_buffer has room for, or `bound` if that is less (> 0: what the
+    // driver can spare, which may change from call to call). ok, again (then stream_writable follows), broken.
+    io_result write(stream_id id, chain& data, instant now,
+                    std::size_t bound = static_cast<std::size_t>(-1));
     // No more writes; stream_fin_acked follows when the peer has everything.
     void finish(stream_id id, instant now);
     // In-order bytes, at most `max`; reading grants the peer new credit. ok, again, fin, broken.
