@@ -22,7 +22,7 @@ namespace libp::stripe {
 struct path {
     endpoint to;
     connect_options socket{};
-    std::string name;  // for logs; empty: its endpoint
+    std::string name{};  // for logs; empty: its endpoint
 };
 
 struct dialer_options {
@@ -34,11 +34,12 @@ struct dialer_options {
 
 class dialer final : public subflow_owner {
   public:
+    // The node and the resolver outlive it. Begins at once.
     dialer(event_loop& loop, resolver& names, node& to, const log& out, std::vector<path> paths,
            const dialer_options& options);
     ~dialer() override;
 
-    // Dials now whatever is waiting (SIGHUP, a changed address).
+    // Dials now whatever is waiting, and forgets how long it had to wait (SIGHUP, a changed address).
     void retry_now();
     // No further dials; what is up stays up.
     void stop();

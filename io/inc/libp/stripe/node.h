@@ -15,9 +15,20 @@
 //
 //  -- sessions --
 //
-// A session begins with its first subflow. It ends when its last subflow has been gone for `resume`; its streams then break with
-// session_lost. When a peer's node_id comes back with another instance its old session breaks at once (peer_restarted).
+// A session begins with its first subflow. It ends when its last subflow has been gone for `resume` (a session without
+// streams has nothing to resume and waits 5 s at most); its streams then break with session_lost. When a peer's node_id comes back with
+// another instance its old session breaks at once (peer_restarted).
 // Subflows that have not finished their handshake are at most max_handshakes; further ones are closed.
+//
+// The two ends do not give a session up at the same instant, and one that did must not take part in it again: a node
+// remembers the last sessions it ended and refuses their subflows, and takes a new instance when it has lost its
+// last one, so that a peer that still waits learns at once.
+//
+//  -- memory --
+//
+// memory_budget is divided over sessions by construction: a quarter is kept as an equal floor for max_sessions, and of the
+// rest a new session gets 1 / (live sessions + 2) of what is left; a session's share is fixed while it lives. Half of a share bounds
+// what the peer is granted; what streams may give to be sent is bounded by what is left of the share, and by an equal floor for each. A client sets max_sessions to the few it needs.
 
 #include <libp/event_loop.h>
 #include <libp/io_pipe.h>
@@ -25,6 +36,7 @@
 #include <libp/stripe/engine.h>
 #include <libp/stripe/handshake.h>
 
+#include <array>
 #include <memory>
 #include <string>
 #include <vector>
@@ -46,7 +58,8 @@ struct subflow_info {
     bool up = false;  // its handshake is done and it is not closed
 };
 
-// Whoever made a subflow's pipe hears what became of it. Calls come from the loop; the object outlives the node or is unset by it.
+// Whoever made a subflow's pipe hears what became of it. Calls come from the loop and may call the node, but not destroy it; the
+// object outlives the node (whose own end is not reported) or takes itself out by forget_owner().
 class subflow_owner {
   public:
     virtual ~subflow_owner() = default;
@@ -56,6 +69,8 @@ class subflow_owner {
 };
 
 struct node_options {
+    // The same after every start tells peers that a new process took the old one's place (peer_restarted). All zero: random.
+    std::array<std::uint8_t, 16> node_id{};
     engine_options engine{};  // `even` and what the HELLOs decide is filled in per session
     std::size_t memory_budget = 256 * mib;  // all sessions together
     duration handshake_timeout{5s};
@@ -70,7 +85,7 @@ class node {
   public:
     using stream_handler = delegate<void(std::unique_ptr<stream_pipe>, const open_request&)>;
 
-    // `streams` is given what peers open; without one every OPEN is refused.
+    // `streams` is given what peers open, from the loop; without one every OPEN is refused. It may call the node but not destroy it.
     node(event_loop& loop, const log& out, const node_options& options,
          stream_handler streams = {});
     ~node();
@@ -86,7 +101,16 @@ class node {
     // A stream over the newest living session; where there is none yet it waits for one, for at most `wait`, and then breaks (session_lost).
     std::unique_ptr<stream_pipe> open_stream(const open_request& request, duration wait);
 
-    // For tables: all subflows of all sessions, the dead ones of living sessions included with what they carried.
+    // Why the connections that would carry subflows cannot be made: what a stream that waits in vain breaks with instead
+    // of session_lost. Forgotten when a subflow comes up.
+    void connect_failed(error why);
+
+    // The clean end: breaks what streams are left (local_abort), lets every subflow send what was queued and then FIN, and calls `done`
+    // when all are gone, 5 s at most. Adopts nothing from here on. Destroying a node without it resets its subflows, and
+    // with them perhaps the acknowledgement that the peer's last FIN waits for.
+    void close(delegate<void()> done);
+
+    // For tables: all subflows of all sessions, the dead ones (the last 64) of living sessions included with what they carried.
     std::vector<subflow_info> subflows() const;
     std::size_t sessions() const;
     std::size_t open_streams() const;

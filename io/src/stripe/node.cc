@@ -1,0 +1,348 @@
+#include <libp/assert.h>
+#include <libp/random.h>
+#include <libp/stripe/node.h>
+
+#include <algorithm>
+#include <deque>
+#include <utility>
+
+#include "stripe/joining_pipe.h"
+#include "stripe/memory_shares.h"
+#include "stripe/parting_pipe.h"
+#include "stripe/session.h"
+
+namespace libp::stripe {
+namespace {
+
+// How many ended sessions are remembered, so that they stay ended.
+constexpr std::size_t ended_remembered = 256;
+// How long a pipe that we closed may take to be gone.
+constexpr duration parting_limit = 5s;
+
+}  // namespace
+
+struct node::core final : joining_pipe::judge, session::keeper {
+    core(event_loop& l, const log& o, const node_options& opts, stream_handler handler);
+
+    // -- joining_pipe::judge
+    error hello_came(joining_pipe& j) override;
+    void shaken(joining_pipe& j) override;
+    void failed(joining_pipe& j, error why) override;
+    // -- session::keeper
+    void part(std::unique_ptr<io_pipe> pipe, chain rest) override;
+    void session_over(session& which) override;
+
+    hello own_hello() const;
+    std::unique_ptr<joining_pipe> take(joining_pipe& j);
+    session* find(const session_key& key) noexcept;
+    session* usable() noexcept;
+    session& begin_session(const handshake& h);
+    void end_restarted(const identity& peer);
+    void take_new_instance() noexcept;
+    void open_waiting();
+    void arm_wait();
+    void on_wait_over();
+    void on_parted(parting_pipe& p);
+    void on_chores();
+
+    event_loop& loop;
+    const log& out;
+    const node_options options;
+    const stream_handler handler;
+    identity who;
+    memory_shares shares;
+    std::vector<std::unique_ptr<joining_pipe>> joining;
+    std::vector<std::unique_ptr<session>> sessions;  // oldest first; those that are over included
+    std::vector<std::unique_ptr<parting_pipe>> parting;
+    std::deque<session_key> ended;
+    intrusive_list<striped_stream, &striped_stream::hook> waiting;
+    timer wait_over;
+    deferred chores;  // reaps sessions that are over
+    error trouble{};
+    delegate<void()> closed;
+    bool closing = false;
+};
+
+node::core::core(event_loop& l, const log& o, const node_options& opts, stream_handler h)
+    : loop(l),
+      out(o),
+      options(opts),
+      handler(h),
+      shares(opts.memory_budget, opts.max_sessions),
+      wait_over(l, delegate<void()>::to<&core::on_wait_over>(*this)),
+      chores(l, delegate<void()>::to<&core::on_chores>(*this)) {
+    who.node_id = opts.node_id;
+    if (who.node_id == decltype(who.node_id){}) fill_random(who.node_id);
+    take_new_instance();
+}
+
+void node::core::take_new_instance() noexcept {
+    fill_random(who.instance);
+}
+
+hello node::core::own_hello() const {
+    hello h;
+    h.who = who;
+    fill_random(h.nonce);
+    h.max_frame = options.engine.max_frame;
+    h.max_streams = options.engine.max_streams;
+    h.initial_credit = options.engine.own_initial_credit;
+    h.heartbeat_ms = static_cast<std::uint32_t>(options.engine.heartbeat / 1ms);
+    return h;
+}
+
+// -- joining --------------------------------------------------------------------------------------
+
+error node::core::hello_came(joining_pipe& j) {
+    const handshake& h = j.greeting();
+    const session_key key = h.key();
+    if (h.own().who != who || std::ranges::find(ended, key) != ended.end())
+        return {reason::session_lost};
+    session* s = find(key);
+    if (s && s->has_subflow(h.id())) return {reason::protocol_error};
+    // Those that were accepted and have not heard the peer's READY count as if they were up.
+    std::size_t subflows = s ? s->subflows() : 0;
+    std::vector<session_key> begun;
+    for (const auto& other : joining) {
+        if (!other->accepted() || other->doomed()) continue;
+        const session_key k = other->greeting().key();
+        if (k == key) ++subflows;
+        if (k == key && other->greeting().id() == h.id()) return {reason::protocol_error};
+        if (k != key && !find(k) && std::ranges::find(begun, k) == begun.end()) begun.push_back(k);
+    }
+    if (subflows >= options.max_subflows) return {reason::limit};
+    if (!s && sessions.size() + begun.size() >= options.max_sessions) return {reason::limit};
+    return {};
+}
+
+void node::core::shaken(joining_pipe& j) {
+    const session_key key = j.greeting().key();
+    session* s = find(key);
+    // While it waited for READY the session may have ended, or others may have begun.
+    if (std::ranges::find(ended, key) != ended.end() || j.greeting().own().who != who)
+        return failed(j, {reason::session_lost});
+    if (!s && !shares.available()) return failed(j, {reason::limit});
+    std::unique_ptr<joining_pipe> joined = take(j);
+    if (!s) {
+        end_restarted(joined->greeting().peer().who);
+        s = &begin_session(joined->greeting());
+    }
+    trouble = {};
+    s->join(joined->greeting().id(), joined->take(), std::move(joined->origin()));
+    loop.retire(std::move(joined));
+    open_waiting();
+}
+
+void node::core::failed(joining_pipe& j, error why) {
+    std::unique_ptr<joining_pipe> gone = take(j);
+    const subflow_origin& from = gone->origin();
+    out.write(log_level::info, "subflow",
+              {{"path", from.path}, {"state", "refused"}, {"end", name_of(why.why)}});
+    // Closed at once, not at the end of the turn: the peer may be dialling again already.
+    joining_pipe::parts rest = gone->take();
+    rest.pipe->reset();
+    loop.retire(std::move(rest.pipe));
+    subflow_owner* owner = from.owner;
+    const std::uint64_t token = from.token;
+    loop.retire(std::move(gone));
+    if (owner) owner->subflow_gone(token, why);
+}
+
+std::unique_ptr<joining_pipe> node::core::take(joining_pipe& j) {
+    const auto at = std::ranges::find(joining, &j, [](const auto& p) { return p.get(); });
+    check(at != joining.end(), "a pipe joined twice");
+    std::unique_ptr<joining_pipe> taken = std::move(*at);
+    joining.erase(at);
+    return taken;
+}
+
+// -- sessions -------------------------------------------------------------------------------------
+
+session* node::core::find(const session_key& key) noexcept {
+    for (const auto& s : sessions)
+        if (!s->over() && s->key() == key) return s.get();
+    return nullptr;
+}
+
+// The newest that can carry a new stream now.
+session* node::core::usable() noexcept {
+    for (auto at = sessions.rbegin(); at != sessions.rend(); ++at)
+        if (!(*at)->over() && (*at)->subflows() > 0) return at->get();
+    return nullptr;
+}
+
+session& node::core::begin_session(const handshake& h) {
+    session_options s;
+    s.share = shares.take();
+    s.resume = options.resume;
+    s.payload_crc = options.payload_crc;
+    s.engine = options.engine;
+    s.engine.even = h.even();
+    s.engine.max_frame = std::min(h.own().max_frame, h.peer().max_frame);
+    s.engine.peer_initial_credit = h.peer().initial_credit;
+    s.engine.memory_budget = s.share / 2;
+    // What our HELLO promised every stream has to fit.
+    const std::size_t fit = std::max<std::uint64_t>(
+        1, s.engine.memory_budget / std::max<std::uint64_t>(s.engine.own_initial_credit, 1));
+    s.engine.max_streams = static_cast<std::uint32_t>(
+        std::min<std::size_t>({h.own().max_streams, h.peer().max_streams, fit}));
+    sessions.push_back(
+        std::make_unique<session>(loop, out, *this, handler, h.key(), h.peer().who, s));
+    return *sessions.back();
+}
+
+void node::core::end_restarted(const identity& peer) {
+    for (std::size_t i = 0; i < sessions.size(); ++i) {
+        session& s = *sessions[i];
+        if (s.peer().node_id == peer.node_id && s.peer().instance != peer.instance)
+            s.end({reason::peer_restarted});
+    }
+}
+
+void node::core::part(std::unique_ptr<io_pipe> pipe, chain rest) {
+    parting.push_back(
+        std::make_unique<parting_pipe>(loop, std::move(pipe), std::move(rest), parting_limit,
+                                       parting_pipe::gone::to<&core::on_parted>(*this)));
+}
+
+void node::core::on_parted(parting_pipe& p) {
+    const auto at = std::ranges::find(parting, &p, [](const auto& q) { return q.get(); });
+    loop.retire(std::move(*at));
+    parting.erase(at);
+    chores.schedule();
+}
+
+void node::core::session_over(session& which) {
+    shares.give_back(which.share());
+    ended.push_back(which.key());
+    if (ended.size() > ended_remembered) ended.pop_front();
+    const auto alive = [](const auto& s) { return !s->over(); };
+    if (std::ranges::none_of(sessions, alive)) take_new_instance();
+    chores.schedule();
+}
+
+void node::core::on_chores() {
+    if (closing) {
+        for (const auto& s : sessions)
+            s->end({reason::local_abort});
+    }
+    for (auto& s : sessions)
+        if (s->over()) loop.retire(std::move(s));
+    std::erase(sessions, nullptr);
+    if (closing && sessions.empty() && parting.empty() && closed)
+        std::exchange(closed, delegate<void()>{})();
+}
+
+// -- streams that wait for a session --------------------------------------------------------------
+
+void node::core::open_waiting() {
+    session* s = usable();
+    if (!s) return;
+    while (striped_stream* waiter = waiting.pop_front())
+        s->open(*waiter, open_request(waiter->waiting()->request));
+    wait_over.cancel();
+}
+
+void node::core::arm_wait() {
+    instant first = never;
+    for (striped_stream* s = waiting.front(); s; s = waiting.next(*s))
+        first = std::min(first, s->waiting()->deadline);
+    wait_over.arm(first);
+}
+
+void node::core::on_wait_over() {
+    for (striped_stream* s = waiting.front(); s;) {
+        striped_stream* next = waiting.next(*s);
+        if (s->waiting()->deadline <= loop.now())
+            s->on_broken(trouble ? trouble : error{reason::session_lost}, {});
+        s = next;
+    }
+    arm_wait();
+}
+
+// -- the public face ------------------------------------------------------------------------------
+
+node::node(event_loop& loop, const log& out, const node_options& options, stream_handler streams)
+    : core_(std::make_unique<core>(loop, out, options, streams)) {}
+
+node::~node() {
+    while (striped_stream* s = core_->waiting.pop_front())
+        s->on_broken({reason::local_abort}, {});
+}
+
+void node::adopt(std::unique_ptr<io_pipe> pipe, std::string path, subflow_owner* owner,
+                 std::uint64_t token) {
+    core& c = *core_;
+    const bool full = c.joining.size() >= c.options.max_handshakes;
+    if (path.empty()) path = describe(*pipe);
+    c.joining.push_back(std::make_unique<joining_pipe>(
+        c.loop, c, std::move(pipe), c.own_hello(), subflow_origin{std::move(path), owner, token},
+        c.options.handshake_timeout));
+    if (c.closing)
+        c.joining.back()->doom({reason::local_abort});
+    else if (full)
+        c.joining.back()->doom({reason::limit});
+}
+
+void node::forget_owner(subflow_owner& owner) {
+    for (const auto& j : core_->joining)
+        if (j->origin().owner == &owner) j->origin().owner = nullptr;
+    for (const auto& s : core_->sessions)
+        if (s) s->forget_owner(owner);
+}
+
+std::unique_ptr<stream_pipe> node::open_stream(const open_request& request, duration wait) {
+    core& c = *core_;
+    auto s = std::make_unique<striped_stream>(c.loop);
+    if (c.closing) {
+        s->on_broken({reason::local_abort}, {});
+    } else if (session* on = c.usable()) {
+        on->open(*s, request);
+    } else {
+        s->wait(request, saturating_add(c.loop.now(), wait));
+        c.waiting.push_back(*s);
+        c.wait_over.arm(std::min(c.wait_over.due(), s->waiting()->deadline));
+    }
+    return s;
+}
+
+void node::connect_failed(error why) {
+    core_->trouble = why;
+}
+
+void node::close(delegate<void()> done) {
+    core& c = *core_;
+    c.closing = true;
+    c.closed = done;
+    while (striped_stream* s = c.waiting.pop_front())
+        s->on_broken({reason::local_abort}, {});
+    c.wait_over.cancel();
+    for (const auto& j : c.joining)
+        j->doom({reason::local_abort});
+    c.chores.schedule();
+}
+
+std::vector<subflow_info> node::subflows() const {
+    std::vector<subflow_info> all;
+    for (const auto& s : core_->sessions)
+        if (!s->over()) s->list_subflows(all);
+    return all;
+}
+
+std::size_t node::sessions() const {
+    const auto alive = [](const auto& s) { return !s->over(); };
+    return static_cast<std::size_t>(std::ranges::count_if(core_->sessions, alive));
+}
+
+std::size_t node::open_streams() const {
+    std::size_t n = 0;
+    for (const auto& s : core_->sessions)
+        n += s->streams();
+    return n;
+}
+
+bool node::flushed() const {
+    return std::ranges::all_of(core_->sessions, [](const auto& s) { return s->flushed(); });
+}
+
+}  // namespace libp::stripe

@@ -1,0 +1,315 @@
+#include "stripe/session.h"
+
+#include <libp/assert.h>
+#include <libp/endian.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace libp::stripe {
+namespace {
+
+// Bytes that one pump() puts on all subflows together before others get their turn: this many batches for each.
+constexpr std::size_t batches_per_pump = 4;
+// How many subflows that died are remembered for tables.
+constexpr std::size_t dead_remembered = 64;
+// A session without streams has nothing to resume: it waits only for a client that is about to come back.
+constexpr duration resume_when_idle = 5s;
+
+std::uint32_t number_of(const session_key& key) noexcept {
+    std::uint32_t n = 0;
+    for (const identity* end : {&key.low, &key.high})
+        n ^= load_be32(end->node_id.data()) ^ load_be32(end->instance.data());
+    return n ? n : 1;  // 0 is a stream's "no session"
+}
+
+}  // namespace
+
+std::string hex8(std::uint32_t n) {
+    constexpr char digits[] = "0123456789abcdef";
+    std::string text(8, '0');
+    for (std::size_t i = 8; i-- > 0; n >>= 4)
+        text[i] = digits[n & 15];
+    return text;
+}
+
+session::session(event_loop& loop, const log& out, keeper& by, node::stream_handler handler,
+                 const session_key& key, const identity& peer, const session_options& options)
+    : loop_(loop),
+      log_(out),
+      keeper_(by),
+      handler_(handler),
+      key_(key),
+      peer_(peer),
+      number_(number_of(key)),
+      options_(options),
+      since_(loop.now()),
+      engine_(loop.blocks(), options.engine, loop.now()),
+      pump_(loop, delegate<void()>::to<&session::on_pump>(*this)),
+      timer_(loop, delegate<void()>::to<&session::on_timer>(*this)),
+      resume_(loop, delegate<void()>::to<&session::on_resume_over>(*this)) {
+    log_.write(log_level::info, "session", {{"id", hex8(number_)}, {"state", "up"}});
+}
+
+// Of a session that is over nothing is left to break; of one whose node dies, everything.
+session::~session() {
+    break_streams({reason::local_abort});
+}
+
+// -- subflows -------------------------------------------------------------------------------------
+
+bool session::has_subflow(subflow_id id) const noexcept {
+    const auto same = [id](const auto& s) { return s->id() == id; };
+    const auto was = [id](const subflow_info& s) { return s.id == id; };
+    return std::ranges::any_of(subflows_, same) || std::ranges::any_of(dead_, was);
+}
+
+void session::join(subflow_id id, joining_pipe::parts parts, subflow_origin origin) {
+    resume_.cancel();
+    chain first = std::move(parts.received);
+    subflows_.push_back(
+        std::make_unique<subflow_driver>(loop_, *this, id, std::move(parts), std::move(origin)));
+    subflow_driver& s = *subflows_.back();
+    log_.write(log_level::info, "subflow",
+               {{"id", hex8(id)}, {"session", hex8(number_)}, {"path", s.path()}, {"state", "up"}});
+    engine_.subflow_up(id, options_.payload_crc, loop_.now());
+    s.start(std::move(first));
+    later();
+    if (subflow_owner* owner = s.origin().owner) owner->subflow_ready(s.origin().token);
+}
+
+void session::lose(subflow_driver& s, error why) {
+    if (s.dead()) return;
+    bury_stats(s, why);
+    engine_.subflow_down(s.id(), loop_.now());
+    s.die(why);
+    later();
+}
+
+void session::bury_stats(const subflow_driver& s, error why) {
+    const subflow_stats stats = engine_.stats(s.id());
+    sent_ += stats.sent_bytes;
+    received_ += stats.received_bytes;
+    if (dead_.size() == dead_remembered) dead_.erase(dead_.begin());
+    dead_.push_back({s.id(), s.path(), stats, false});
+    log_.write(log_level::info, "subflow",
+               {{"id", hex8(s.id())},
+                {"session", hex8(number_)},
+                {"path", s.path()},
+                {"state", "down"},
+                {"end", name_of(why.why)},
+                {"sent", stats.sent_bytes},
+                {"received", stats.received_bytes},
+                {"resent", stats.resent},
+                {"dur", seconds(loop_.now() - s.since())}});
+}
+
+// One at a time, because the owner may come back with another subflow or take an owner out.
+void session::sweep() {
+    const auto dead = [](const auto& s) { return s->dead(); };
+    for (;;) {
+        const auto at = std::ranges::find_if(subflows_, dead);
+        if (at == subflows_.end()) return;
+        std::unique_ptr<subflow_driver> s = std::move(*at);
+        subflows_.erase(at);
+        const subflow_origin& from = s->origin();
+        if (from.owner) from.owner->subflow_gone(from.token, s->why());
+        loop_.retire(std::move(s));
+    }
+}
+
+void session::forget_owner(subflow_owner& owner) noexcept {
+    for (const auto& s : subflows_)
+        if (s->origin().owner == &owner) s->origin().owner = nullptr;
+}
+
+void session::list_subflows(std::vector<subflow_info>& to) const {
+    for (const auto& s : subflows_)
+        if (!s->dead()) to.push_back({s->id(), s->path(), engine_.stats(s->id()), true});
+    to.insert(to.end(), dead_.begin(), dead_.end());
+}
+
+// -- streams --------------------------------------------------------------------------------------
+
+void session::open(striped_stream& s, const open_request& request) {
+    const stream_id id = engine_.open(request, loop_.now());
+    if (id == 0) return s.on_broken({reason::limit}, {});
+    s.bind(*this, id, true);
+    streams_.emplace(id, &s);
+    later();
+}
+
+void session::forget(stream_id id) noexcept {
+    streams_.erase(id);
+    if (subflows_.empty()) later();  // it may have been the last to wait for one
+}
+
+std::size_t session::send_bound() const noexcept {
+    const std::size_t floor = options_.share / 4 / options_.engine.max_streams;
+    const std::size_t shared = options_.share / 4 * 3;
+    const std::size_t left = shared - std::min(shared, engine_.memory());
+    return std::max({left, floor, std::size_t{1}});
+}
+
+void session::break_streams(error why) {
+    while (!streams_.empty()) {
+        const auto [id, s] = *streams_.begin();
+        streams_.erase(streams_.begin());
+        chain unread;
+        while (engine_.read(id, unread, std::size_t{1} << 30, loop_.now()).ok()) {
+        }
+        engine_.abort(id, why, loop_.now());
+        s->on_broken(why, std::move(unread));
+    }
+}
+
+// -- driving the engine ---------------------------------------------------------------------------
+
+void session::later() noexcept {
+    if (over_ || pump_.scheduled()) return;
+    pump_.schedule();
+    pump_turn_ = loop_.turns();
+}
+
+// Behind the handlers that this input has made runnable, so that what they answer goes out in the same
+// turn. A pump that waits since an earlier turn is not put off again.
+void session::after_input() {
+    settle();
+    if (pump_turn_ == loop_.turns()) pump_.cancel();
+    later();
+}
+
+void session::on_pump() {
+    transmit();
+    settle();
+}
+
+void session::on_timer() {
+    engine_.on_timer(loop_.now());
+    settle();
+    later();
+}
+
+// In rounds of one batch for each, so that every subflow that is not congested gets its part, and another one is
+// the first each time.
+void session::transmit() {
+    const std::size_t most = subflows_.size() * batches_per_pump * subflow_driver::largest_batch;
+    std::size_t sent = 0;
+    for (std::size_t round = 1; round > 0 && sent < most;) {
+        round = 0;
+        ++first_;
+        for (std::size_t i = 0; i < subflows_.size(); ++i)
+            round += subflows_[(first_ + i) % subflows_.size()]->transmit();
+        sent += round;
+    }
+    if (sent >= most && most > 0) later();
+}
+
+void session::settle() {
+    if (settling_ || over_) return;
+    settling_ = true;
+    event e;
+    while (!over_ && engine_.next_event(e)) {
+        dispatch(e);
+        e = event{};
+    }
+    if (!over_) {
+        for (const subflow_id id : engine_.take_dead()) {
+            const auto at = std::ranges::find(subflows_, id, [](const auto& s) { return s->id(); });
+            if (at != subflows_.end()) lose(**at, {reason::timed_out});
+        }
+    }
+    settling_ = false;
+    sweep();
+    if (over_) return;
+    update_resume();
+    const instant due = engine_.next_timer();
+    if (due != timer_.due()) timer_.arm(due);
+}
+
+void session::dispatch(event& e) {
+    if (e.what == event::kind::session_broken) return end(e.why);
+    if (e.what == event::kind::stream_opened) return on_stream_opened(e);
+    const auto at = streams_.find(e.id);
+    if (at == streams_.end()) return;  // its pipe is gone
+    striped_stream& s = *at->second;
+    switch (e.what) {
+        case event::kind::stream_ready:
+            return s.on_ready();
+        case event::kind::stream_readable:
+            return s.on_readable();
+        case event::kind::stream_writable:
+            return s.on_writable();
+        case event::kind::stream_fin_acked:
+            return s.on_fin_acked();
+        case event::kind::stream_broken:
+            streams_.erase(at);
+            return s.on_broken(e.why, std::move(e.unread));
+        case event::kind::stream_opened:
+        case event::kind::session_broken:
+            break;
+    }
+}
+
+void session::on_stream_opened(event& e) {
+    later();
+    if (!handler_) return engine_.refuse(e.id, {reason::refused_by_peer}, loop_.now());
+    auto s = std::make_unique<striped_stream>(loop_);
+    s->bind(*this, e.id, false);
+    streams_.emplace(e.id, s.get());
+    handler_(std::move(s), e.request);
+}
+
+// -- the end --------------------------------------------------------------------------------------
+
+void session::update_resume() {
+    if (!subflows_.empty()) return;
+    duration left = options_.resume;
+    // The engine's streams, not ours: one whose pipe is done may still owe the peer an acknowledgement.
+    if (engine_.open_streams() == 0) left = std::min(left, resume_when_idle);
+    const instant due = saturating_add(loop_.now(), left);
+    if (due < resume_.due()) resume_.arm(due);
+}
+
+void session::on_resume_over() {
+    end({reason::session_lost});
+}
+
+void session::end(error why) {
+    if (over_) return;
+    over_ = true;
+    const std::size_t cut = streams_.size();
+    break_streams(why);
+    for (const auto& s : subflows_) {
+        if (s->dead()) continue;
+        // The engine's last words, as far as they go out at once.
+        for (std::size_t n = 0; n < batches_per_pump && s->transmit() > 0; ++n) {
+        }
+        if (s->dead()) continue;
+        bury_stats(*s, why);
+        joining_pipe::parts rest = s->part(why);
+        keeper_.part(std::move(rest.pipe), std::move(rest.unsent));
+    }
+    pump_.cancel();
+    timer_.cancel();
+    resume_.cancel();
+    log_.write(cut > 0 ? log_level::warn : log_level::info, "session",
+               {{"id", hex8(number_)},
+                {"state", "down"},
+                {"end", name_of(why.why)},
+                {"streams", cut},
+                {"sent", sent_},
+                {"received", received_},
+                {"dur", seconds(loop_.now() - since_)}});
+    keeper_.session_over(*this);
+    if (!settling_) sweep();
+}
+
+bool session::flushed() const {
+    const auto idle = [this](const auto& s) {
+        return s->drained() && !engine_.wants_transmit(s->id());
+    };
+    return engine_.memory() == 0 && std::ranges::all_of(subflows_, idle);
+}
+
+}  // namespace libp::stripe

@@ -1,0 +1,140 @@
+#pragma once
+
+// One session: an engine, the subflows that carry its frames, and the streams that use it.
+//
+//  -- when things happen --
+//
+// A subflow's input is given to the engine at once, and the events it causes raise the streams' flags, whose handlers run
+// in the deferred calls of the same turn. What streams ask for only marks the session: pump() runs
+// once, behind them, and gives every writable subflow frames in turn. So small writes of one turn share frames and
+// system calls, and nobody is called from inside a call of his.
+//
+//  -- invariants --
+//
+// 1. A subflow is in subflows_ from join() to the end of the event in which it died; the engine knows exactly the living.
+// 2. A stream is in streams_ as long as it points to this session.
+// 3. Owners of subflows and the stream handler are called only while nothing here is being walked.
+// 4. memory() <= share: a stream may have no more unsent bytes than three quarters of the share have left, and the last quarter
+//    is an equal floor for each of max_streams. So streams that nobody reads at the far end slow the others down but
+//    cannot stop them.
+// 5. The timer is armed for the engine's next_timer() and for nothing else: an idle session makes no system call
+//    but its heartbeats'.
+
+#include <libp/event_loop.h>
+#include <libp/log.h>
+#include <libp/stripe/engine.h>
+#include <libp/stripe/node.h>
+
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "stripe/striped_stream.h"
+#include "stripe/subflow_driver.h"
+
+namespace libp::stripe {
+
+// Eight hexadecimal digits: how logs write ids.
+std::string hex8(std::uint32_t n);
+
+struct session_options {
+    engine_options engine;
+    std::size_t share = 0;  // of the node's memory; engine.memory_budget is a part of it
+    duration resume{60s};
+    bool payload_crc = true;
+};
+
+class session {
+  public:
+    // Its node. Calls come from the loop.
+    class keeper {
+      public:
+        virtual ~keeper() = default;
+        // Of a session that is over: a subflow's pipe and what is still to be sent on it before it is closed.
+        virtual void part(std::unique_ptr<io_pipe> pipe, chain rest) = 0;
+        // No more calls follow; to be retired.
+        virtual void session_over(session& which) = 0;
+    };
+
+    session(event_loop& loop, const log& out, keeper& by, node::stream_handler handler,
+            const session_key& key, const identity& peer, const session_options& options);
+    ~session();
+    session(const session&) = delete;
+    session& operator=(const session&) = delete;
+
+    // -- for the node ------------------------------------------------------------------------
+
+    const session_key& key() const noexcept { return key_; }
+    const identity& peer() const noexcept { return peer_; }
+    std::size_t share() const noexcept { return options_.share; }
+    // The same at both ends.
+    std::uint32_t number() const noexcept { return number_; }
+    bool over() const noexcept { return over_; }
+    bool has_subflow(subflow_id id) const noexcept;
+    std::size_t subflows() const noexcept { return subflows_.size(); }
+    std::size_t streams() const noexcept { return streams_.size(); }
+
+    void join(subflow_id id, joining_pipe::parts parts, subflow_origin origin);
+    // Opens it, or breaks it (limit).
+    void open(striped_stream& s, const open_request& request);
+    // Breaks every stream, closes every subflow.
+    void end(error why);
+    void forget_owner(subflow_owner& owner) noexcept;
+    void list_subflows(std::vector<subflow_info>& to) const;
+    bool flushed() const;
+
+    // -- for its streams ---------------------------------------------------------------------
+
+    stripe::engine& engine() noexcept { return engine_; }
+    instant now() const noexcept { return loop_.now(); }
+    // Something may have become sendable.
+    void later() noexcept;
+    // How many bytes a stream may have given the engine that no frame has taken yet.
+    std::size_t send_bound() const noexcept;
+    void forget(stream_id id) noexcept;
+
+    // -- for its subflows --------------------------------------------------------------------
+
+    void lose(subflow_driver& s, error why);
+    void after_input();
+
+  private:
+    void on_pump();
+    void on_timer();
+    void on_resume_over();
+    void transmit();
+    void settle();
+    void dispatch(event& e);
+    void on_stream_opened(event& e);
+    void sweep();
+    void update_resume();
+    void break_streams(error why);
+    // Remembers what a dying subflow carried, and logs it.
+    void bury_stats(const subflow_driver& s, error why);
+
+    event_loop& loop_;
+    const log& log_;
+    keeper& keeper_;
+    const node::stream_handler handler_;
+    const session_key key_;
+    const identity peer_;
+    const std::uint32_t number_;
+    const session_options options_;
+    const instant since_;
+    stripe::engine engine_;
+
+    std::vector<std::unique_ptr<subflow_driver>> subflows_;
+    std::vector<subflow_info> dead_;  // the last few, for tables
+    std::size_t first_ = 0;           // whom the next round of transmit() asks first
+    std::unordered_map<stream_id, striped_stream*> streams_;
+
+    deferred pump_;
+    std::uint64_t pump_turn_ = 0;  // when pump_ was scheduled
+    timer timer_;
+    timer resume_;
+    std::uint64_t sent_ = 0, received_ = 0;  // by subflows that are gone
+    bool settling_ = false;
+    bool over_ = false;
+};
+
+}  // namespace libp::stripe

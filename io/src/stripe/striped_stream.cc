@@ -1,0 +1,181 @@
+#include "stripe/striped_stream.h"
+
+#include <libp/assert.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "stripe/session.h"
+
+namespace libp::stripe {
+
+striped_stream::~striped_stream() {
+    if (session_) reset();
+}
+
+void striped_stream::wait(open_request request, instant deadline) {
+    wish_ = std::make_unique<wish>(wish{std::move(request), deadline});
+}
+
+void striped_stream::bind(session& to, stream_id id, bool ours) {
+    session_ = &to;
+    session_number_ = to.number();
+    id_ = id;
+    ours_ = ours;
+    wish_.reset();
+    if (state_.has(io_flag::fin_wanted)) to.engine().finish(id, to.now());
+}
+
+// -- recv -----------------------------------------------------------------------------------------
+
+io_result striped_stream::recv(chain& to, std::size_t max) {
+    check(max > 0, "recv of nothing");
+    if (state_.has(io_flag::fin_rcvd)) return io_result::fin();
+    if (state_.has(io_flag::broken)) return recv_broken(to, max);
+    if (!session_ || !state_.has(io_flag::ready)) return io_result::again();
+    const io_result r = session_->engine().read(id_, to, max, session_->now());
+    switch (r.status) {
+        case io_status::ok:
+            session_->later();  // reading grants credit
+            state_.loop().progress();
+            break;
+        case io_status::broken:  // the event that says so is on its way
+        case io_status::again:
+            state_.lower(io_flag::readable);
+            return io_result::again();
+        case io_status::fin:
+            state_.lower(io_flag::readable);
+            state_.raise(io_flag::fin_rcvd);
+            session_->later();
+            ended_one_way();
+            break;
+    }
+    return r;
+}
+
+// What came before the break first.
+io_result striped_stream::recv_broken(chain& to, std::size_t max) {
+    const std::size_t n = std::min(max, unread_.size());
+    unread_.move_front(to, n);
+    if (n > 0) return io_result::moved(n);
+    state_.lower(io_flag::readable);
+    return io_result::broken(why());
+}
+
+// -- send -----------------------------------------------------------------------------------------
+
+io_result striped_stream::send(chain& from) {
+    if (state_.has(io_flag::broken)) return io_result::broken(why());
+    check(!state_.has(io_flag::fin_wanted), "send after send_fin");
+    if (!state_.has(io_flag::writable)) return io_result::again();
+    if (from.empty()) return io_result::moved(0);
+    const std::size_t before = from.size();
+    // Asked until it says again, so that stream_writable follows.
+    io_result r = io_result::moved(0);
+    while (r.ok() && !from.empty())
+        r = session_->engine().write(id_, from, session_->now(), session_->send_bound());
+    if (!r.ok()) state_.lower(io_flag::writable);
+    if (from.size() == before) return io_result::again();
+    session_->later();
+    state_.loop().progress();
+    return io_result::moved(before - from.size());
+}
+
+void striped_stream::send_fin() {
+    if (state_.has(io_flag::broken) || state_.has(io_flag::fin_wanted)) return;
+    state_.raise(io_flag::fin_wanted);
+    state_.lower(io_flag::writable);
+    if (!session_) return;  // bind() says it
+    session_->engine().finish(id_, session_->now());
+    session_->later();
+}
+
+// -- ending ---------------------------------------------------------------------------------------
+
+void striped_stream::reset() {
+    if (state_.has(io_flag::broken)) return;
+    const bool finished_both_ways = finished();
+    if (session_) {
+        if (!ours_ && !state_.has(io_flag::ready))
+            session_->engine().refuse(id_, {reason::local_abort}, session_->now());
+        else
+            session_->engine().abort(id_, {reason::local_abort}, session_->now());
+        session_->later();
+    }
+    let_go();
+    if (!finished_both_ways) {
+        if (!state_.has(io_flag::fin_rcvd)) state_.raise(io_flag::readable);
+        state_.break_with({reason::local_abort});
+    }
+}
+
+void striped_stream::accept() {
+    check(!ours_, "a stream of our own was accepted");
+    if (!session_ || state_.has(io_flag::ready)) return;
+    session_->engine().accept(id_, session_->now());
+    session_->later();
+    on_ready();
+}
+
+void striped_stream::refuse(error why) {
+    check(!ours_ && !state_.has(io_flag::ready), "a stream was refused that is in use");
+    if (!session_) return;
+    session_->engine().refuse(id_, why, session_->now());
+    session_->later();
+    let_go();
+    on_broken(why, {});
+}
+
+void striped_stream::let_go() noexcept {
+    hook.unlink();
+    wish_.reset();
+    if (session_) std::exchange(session_, nullptr)->forget(id_);
+}
+
+void striped_stream::ended_one_way() noexcept {
+    if (finished()) let_go();
+}
+
+// -- events ---------------------------------------------------------------------------------------
+
+void striped_stream::on_ready() {
+    state_.raise(io_flag::ready);
+    if (!state_.has(io_flag::fin_wanted)) state_.raise(io_flag::writable);
+    if (std::exchange(early_data_, false)) state_.raise(io_flag::readable);
+}
+
+void striped_stream::on_readable() {
+    if (state_.has(io_flag::ready))
+        state_.raise(io_flag::readable);
+    else
+        early_data_ = true;
+}
+
+void striped_stream::on_writable() {
+    if (state_.has(io_flag::ready) && !state_.has(io_flag::fin_wanted))
+        state_.raise(io_flag::writable);
+}
+
+void striped_stream::on_fin_acked() {
+    state_.raise(io_flag::fin_sent);
+    ended_one_way();
+}
+
+void striped_stream::on_broken(error why, chain unread) {
+    session_ = nullptr;
+    unread_ = std::move(unread);
+    hook.unlink();
+    wish_.reset();
+    if (!state_.has(io_flag::fin_rcvd)) state_.raise(io_flag::readable);
+    state_.break_with(why);
+}
+
+void striped_stream::describe(std::string& out) const {
+    if (session_number_ == 0) {
+        out += "stripe";
+        return;
+    }
+    out += "stripe " + hex8(session_number_) + "/" + std::to_string(id_);
+}
+
+}  // namespace libp::stripe

@@ -1,0 +1,76 @@
+#pragma once
+
+// A stream of a session as an io_pipe. It holds no bytes while it lives: they are in the engine until recv()
+// takes them, and again once send() took them. When it breaks it keeps what had arrived in order.
+//
+// Life of one that we open: it waits for a session (on its node's list), is bound to one when the engine has opened it, is
+// ready when the far end accepted, and lets go of the session when both directions have ended or it broke. One that the
+// peer opened begins bound and becomes ready by accept().
+
+#include <libp/event_loop.h>
+#include <libp/list.h>
+#include <libp/pipe_state.h>
+#include <libp/stripe/node.h>
+
+#include <memory>
+
+namespace libp::stripe {
+
+class session;
+
+class striped_stream final : public stream_pipe {
+  public:
+    explicit striped_stream(event_loop& loop) noexcept : state_(loop) {}
+    ~striped_stream() override;
+
+    io_kind kind() const noexcept override { return io_kind::stream; }
+    void attach(io_handler handler) override { state_.attach(handler); }
+    io_flags state() const noexcept override { return state_.levels(); }
+    io_result recv(chain& to, std::size_t max) override;
+    io_result send(chain& from) override;
+    void send_fin() override;
+    void reset() override;
+    error why() const noexcept override { return state_.why(); }
+    void describe(std::string& out) const override;
+
+    void accept() override;
+    void refuse(error why) override;
+
+    // -- what its node and session do with it ------------------------------------------------
+
+    struct wish {
+        open_request request;
+        instant deadline;
+    };
+    // Set while it waits for a session.
+    void wait(open_request request, instant deadline);
+    const wish* waiting() const noexcept { return wish_.get(); }
+    // `ours`: we asked for it; the far end has to accept.
+    void bind(session& to, stream_id id, bool ours);
+
+    void on_ready();
+    void on_readable();
+    void on_writable();
+    void on_fin_acked();
+    // The session has forgotten it already. `unread` had arrived before.
+    void on_broken(error why, chain unread);
+
+    // On its node's list while it waits for a session.
+    list_hook hook;
+
+  private:
+    io_result recv_broken(chain& to, std::size_t max);
+    void let_go() noexcept;
+    void ended_one_way() noexcept;
+
+    pipe_state state_;
+    session* session_ = nullptr;  // none: not bound yet, over, or broken
+    std::unique_ptr<wish> wish_;
+    chain unread_;
+    stream_id id_ = 0;
+    std::uint32_t session_number_ = 0;
+    bool ours_ = true;
+    bool early_data_ = false;  // readable before ready
+};
+
+}  // namespace libp::stripe

@@ -1,0 +1,94 @@
+#include "stripe/subflow_driver.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "stripe/session.h"
+
+namespace libp::stripe {
+namespace {
+
+constexpr std::size_t read_size = 256 * kib;
+constexpr std::size_t receive_per_turn = 1 * mib;
+
+}  // namespace
+
+subflow_driver::subflow_driver(event_loop& loop, session& of, subflow_id id,
+                               joining_pipe::parts parts, subflow_origin origin)
+    : loop_(loop),
+      session_(of),
+      id_(id),
+      pipe_(std::move(parts.pipe)),
+      origin_(std::move(origin)),
+      since_(loop.now()),
+      out_(std::move(parts.unsent)),
+      more_(loop, delegate<void()>::to<&subflow_driver::on_more>(*this)) {}
+
+void subflow_driver::start(chain first) {
+    pipe_->attach(io_handler::to<&subflow_driver::on_pipe>(*this));
+    if (!first.empty()) feed(std::move(first));
+}
+
+std::size_t subflow_driver::transmit() {
+    if (dead() || !pipe_->has(io_flag::writable)) return 0;
+    engine& e = session_.engine();
+    if (out_.empty() && e.wants_transmit(id_)) e.transmit(id_, out_, batch_, loop_.now());
+    if (out_.empty()) return 0;
+    const std::size_t offered = out_.size();
+    const io_result r = pipe_->send(out_);
+    if (!out_.empty())
+        batch_ = std::max(batch_ / 2, smallest_batch);
+    else if (offered >= batch_)
+        batch_ = std::min(batch_ * 2, largest_batch);
+    if (pipe_->has(io_flag::broken)) session_.lose(*this, pipe_->why());
+    return r.bytes;
+}
+
+void subflow_driver::die(error why) {
+    why_ = why;
+    more_.cancel();
+    out_.clear();
+    pipe_->reset();
+}
+
+joining_pipe::parts subflow_driver::part(error why) {
+    why_ = why;
+    more_.cancel();
+    return {std::move(pipe_), {}, std::move(out_)};
+}
+
+void subflow_driver::on_pipe(io_flags) {
+    receive();
+    session_.after_input();
+}
+
+void subflow_driver::on_more() {
+    receive();
+    session_.after_input();
+}
+
+void subflow_driver::receive() {
+    std::size_t left = receive_per_turn;
+    while (!dead() && left > 0 && pipe_->has(io_flag::readable)) {
+        chain in;
+        const io_result r = pipe_->recv(in, std::min(left, read_size));
+        if (r.status == io_status::again) break;
+        // A subflow is never half closed: its end is its death.
+        if (r.status == io_status::fin) return session_.lose(*this, {reason::peer_reset});
+        if (r.status == io_status::broken) return session_.lose(*this, r.why);
+        left -= std::min(left, r.bytes);
+        feed(std::move(in));
+    }
+    if (dead()) return;
+    if (pipe_->has(io_flag::readable))
+        more_.schedule();
+    else if (pipe_->has(io_flag::broken))
+        session_.lose(*this, pipe_->why());
+}
+
+void subflow_driver::feed(chain&& data) {
+    if (error e = session_.engine().received(id_, std::move(data), loop_.now()))
+        session_.lose(*this, e);
+}
+
+}  // namespace libp::stripe

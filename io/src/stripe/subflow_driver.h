@@ -1,0 +1,67 @@
+#pragma once
+
+// One subflow of a session: moves bytes between its pipe and the session's engine.
+//
+// Frames that the engine gave are written whole or the subflow dies: what the pipe did not take
+// stays in `out_`, at most a batch, and nothing more is asked for before it is gone. Receiving never waits: what the
+// engine is given it had granted.
+
+#include <libp/event_loop.h>
+#include <libp/io_pipe.h>
+#include <libp/stripe/engine.h>
+
+#include <memory>
+
+#include "stripe/joining_pipe.h"
+
+namespace libp::stripe {
+
+class session;
+
+class subflow_driver {
+  public:
+    // Frames are asked for in batches: as large as the pipe proves to take at once, so that a slow subflow does not
+    // sit on what a faster one could have sent.
+    static constexpr std::size_t smallest_batch = 32 * kib;
+    static constexpr std::size_t largest_batch = 256 * kib;
+
+    subflow_driver(event_loop& loop, session& of, subflow_id id, joining_pipe::parts parts,
+                   subflow_origin origin);
+
+    // Gives the engine what came in behind the handshake, and starts listening to the pipe.
+    void start(chain first);
+    // Sends what is left of a batch, or a new one. Returns the bytes that the pipe took.
+    std::size_t transmit();
+    // Nothing more is done with pipe or engine; why() says why. The pipe is reset.
+    void die(error why);
+    // The same for a session that ends: the pipe, and what is still to be sent on it, are the caller's.
+    joining_pipe::parts part(error why);
+
+    subflow_id id() const noexcept { return id_; }
+    const std::string& path() const noexcept { return origin_.path; }
+    subflow_origin& origin() noexcept { return origin_; }
+    bool dead() const noexcept { return bool(why_); }
+    error why() const noexcept { return why_; }
+    instant since() const noexcept { return since_; }
+    // Nothing the engine gave waits for the pipe.
+    bool drained() const noexcept { return out_.empty(); }
+
+  private:
+    void on_pipe(io_flags risen);
+    void on_more();
+    void receive();
+    void feed(chain&& data);
+
+    event_loop& loop_;
+    session& session_;
+    const subflow_id id_;
+    std::unique_ptr<io_pipe> pipe_;
+    subflow_origin origin_;
+    const instant since_;
+    chain out_;
+    std::size_t batch_ = 64 * kib;
+    deferred more_;  // a turn's share was received and there is more
+    error why_{};
+};
+
+}  // namespace libp::stripe
