@@ -1,0 +1,466 @@
+// Sessions and subflows: joining, dying, coming back, and ending.
+
+#include <algorithm>
+
+#include "stripe_node/world.h"
+#include "support/seed.h"
+
+namespace libp::stripe {
+namespace {
+
+// -- waiting for a session ------------------------------------------------------------------------
+
+TEST(StripeSession, AStreamMayBeOpenedBeforeThereIsASession) {
+    world w;
+    w.b.answer.to_send = 1000;
+    talker& t = w.open({.to_send = 1000});
+    w.idle(5s);
+    EXPECT_FALSE(t.pipe().has(io_flag::ready));
+    EXPECT_FALSE(t.broken());
+    w.join_many(1);
+    ASSERT_TRUE(w.run([&] { return t.finished(); }));
+    EXPECT_EQ(t.received(), 1000u);
+}
+
+TEST(StripeSession, AStreamThatWaitsInVainBreaks) {
+    world w;
+    talker& soon = w.open({}, 2s);
+    talker& late = w.open({}, 5s);
+    ASSERT_TRUE(w.run([&] { return soon.broken(); }));
+    EXPECT_EQ(w.loop.now(), instant{} + 2s);
+    EXPECT_EQ(soon.why(), error{reason::session_lost});
+    w.a.it.connect_failed({reason::refused, 111});
+    ASSERT_TRUE(w.run([&] { return late.broken(); }));
+    EXPECT_EQ(w.loop.now(), instant{} + 5s);
+    EXPECT_EQ(late.why(), (error{reason::refused, 111}));
+}
+
+TEST(StripeSession, AFinMayBeAskedForBeforeThereIsASession) {
+    world w;
+    auto pipe = w.a.it.open_stream({}, 5s);
+    pipe->send_fin();
+    talker t(w.loop, std::move(pipe), {});
+    w.join_many(1);
+    EXPECT_TRUE(w.run([&] { return t.finished(); }));
+}
+
+// -- subflows die ---------------------------------------------------------------------------------
+
+TEST(StripeSession, OneOfFourDiesAtARandomMoment) {
+    for (std::uint64_t seed : test_seeds(40)) {
+        SCOPED_TRACE(seed_note(seed));
+        test_random random(seed);
+        world w;
+        const std::uint64_t up = 500'000 + random.below(1'500'000);
+        const std::uint64_t down = random.below(1'500'000);
+        w.b.answer.to_send = down;
+        for (int i = 0; i < 4; ++i)
+            w.join({.capacity = std::size_t{1} + random.below(64 * kib)});
+        talker& t = w.open({.to_send = up});
+        const std::uint64_t at = random.below(up);
+        ASSERT_TRUE(
+            w.run([&] { return !w.b.talkers.empty() && w.b.talkers[0]->received() >= at; }));
+        link& victim = w.links[random.below(4)];
+        if (random.one_in(2))
+            victim.cut();
+        else
+            victim.cut_cleanly();
+        ASSERT_TRUE(w.run([&] { return t.finished() && w.b.talkers[0]->finished(); }));
+        EXPECT_TRUE(t.exact() && w.b.talkers[0]->exact());
+        EXPECT_EQ(t.received(), down);
+        EXPECT_EQ(w.b.talkers[0]->received(), up);
+    }
+}
+
+TEST(StripeSession, EveryoneDiesAndComesBackInTime) {
+    for (std::uint64_t seed : test_seeds(20)) {
+        SCOPED_TRACE(seed_note(seed));
+        test_random random(seed);
+        world w;
+        const std::uint64_t up = 1'000'000, down = 1'000'000;
+        w.b.answer.to_send = down;
+        talker& t = w.open({.to_send = up});
+        for (int round = 0; round < 5 && !t.finished(); ++round) {
+            w.join({.capacity = 1 + random.below(64 * kib)});
+            w.join({.capacity = 1 + random.below(64 * kib)});
+            const std::uint64_t more = t.received() + random.below(200'000);
+            ASSERT_TRUE(w.run([&] { return t.received() >= more || t.finished(); }));
+            for (link& l : w.links)
+                l.cut();
+            w.idle(std::chrono::seconds(random.below(50)));
+        }
+        w.join({});
+        const bool done = w.run([&] { return t.finished() && w.b.talkers[0]->finished(); });
+        ASSERT_TRUE(done);
+        EXPECT_TRUE(t.exact() && w.b.talkers[0]->exact());
+        EXPECT_EQ(t.received(), down);
+        EXPECT_EQ(w.b.talkers[0]->received(), up);
+        EXPECT_EQ(w.b.talkers.size(), 1u);
+    }
+}
+
+TEST(StripeSession, ASessionThatStaysAloneIsLostAfterResume) {
+    world w({.resume = 20s}, {.resume = 20s});
+    w.join_many(2);
+    w.b.answer.fin = false;
+    talker& t = w.open({.to_send = 1000, .fin = false});
+    ASSERT_TRUE(w.run([&] { return !w.b.talkers.empty() && w.b.talkers[0]->received() == 1000; }));
+    const instant cut = w.loop.now();
+    for (link& l : w.links)
+        l.cut();
+    w.idle(19s);
+    EXPECT_FALSE(t.broken());
+    EXPECT_EQ(w.a.it.sessions(), 1u);
+    ASSERT_TRUE(w.run([&] { return t.broken() && w.b.talkers[0]->broken(); }));
+    EXPECT_EQ(w.loop.now(), cut + 20s);
+    EXPECT_EQ(t.why(), error{reason::session_lost});
+    EXPECT_EQ(w.b.talkers[0]->why(), error{reason::session_lost});
+    EXPECT_FALSE(t.fin_received());
+    w.idle(1s);
+    EXPECT_EQ(w.a.it.sessions(), 0u);
+    EXPECT_EQ(w.a.lines.count("warn session"), 1u);
+
+    // And the next connection is a new session.
+    w.join_many(1);
+    w.b.answer.fin = true;
+    talker& again = w.open({.to_send = 1000});
+    ASSERT_TRUE(w.run([&] { return again.finished(); }));
+}
+
+TEST(StripeSession, ASessionWithoutStreamsDoesNotWaitForLong) {
+    world w;
+    w.join_many(1);
+    ASSERT_TRUE(w.run([&] { return w.a.it.sessions() + w.b.it.sessions() == 2; }));
+    w.links[0].cut();
+    w.idle(6s);
+    EXPECT_EQ(w.a.it.sessions(), 0u);
+    EXPECT_EQ(w.a.lines.count("warn"), 0u);
+}
+
+// What arrived before the break stays readable.
+TEST(StripeSession, UnreadBytesOutliveTheSession) {
+    world w({.resume = 1s}, {.resume = 1s});
+    w.join_many(1);
+    w.b.answer.reads = false;
+    w.open({.to_send = 5000});
+    ASSERT_TRUE(w.run([&] { return w.a.it.flushed() && w.b.it.open_streams() == 1; }));
+    w.idle(1s);
+    w.links[0].cut();
+    ASSERT_TRUE(w.run([&] { return w.b.talkers[0]->broken(); }));
+    w.b.talkers[0]->read_now();
+    EXPECT_EQ(w.b.talkers[0]->received(), 5000u);
+    EXPECT_TRUE(w.b.talkers[0]->exact());
+    EXPECT_FALSE(w.b.talkers[0]->fin_received());
+    EXPECT_TRUE(w.b.talkers[0]->saw_broken());
+}
+
+// One end gave the session up, the other has not yet: they must not take half of it up again.
+TEST(StripeSession, AnEndedSessionStaysEnded) {
+    world w({.resume = 60s}, {.resume = 10s});
+    w.join_many(2);
+    w.b.answer.fin = false;
+    talker& t = w.open({.to_send = 1000, .fin = false});
+    ASSERT_TRUE(w.run([&] { return !w.b.talkers.empty() && w.b.talkers[0]->received() == 1000; }));
+    for (link& l : w.links)
+        l.cut();
+    ASSERT_TRUE(w.run([&] { return w.b.it.sessions() == 0; }, 20s));
+    EXPECT_FALSE(t.broken());
+    // It was b's last session: b is a new instance now, and the first subflow tells a so.
+    w.join_many(1);
+    ASSERT_TRUE(w.run([&] { return t.broken(); }, 1s));
+    EXPECT_EQ(t.why(), error{reason::peer_restarted});
+    w.b.answer.fin = true;
+    talker& again = w.open({.to_send = 100'000});
+    ASSERT_TRUE(w.run([&] { return again.finished(); }));
+}
+
+TEST(StripeSession, AnEndedSessionIsRefusedWhereOthersLive) {
+    world w({.resume = 60s}, {.resume = 10s});
+    log quiet;
+    node other(w.loop, quiet, {});
+    auto [p, q] = make_memory_pair(w.loop);
+    other.adopt(std::move(p), "p");
+    w.b.it.adopt(std::move(q), "q");
+    w.join_many(1);
+    w.b.answer.fin = false;
+    talker& t = w.open({.to_send = 1000, .fin = false});
+    ASSERT_TRUE(w.run([&] { return !w.b.talkers.empty() && w.b.talkers[0]->received() == 1000; }));
+    w.links[0].cut();
+    ASSERT_TRUE(w.run([&] { return w.b.it.sessions() == 1; }, 20s));
+    subflow_diary diary;
+    w.join({}, &diary, 7);
+    ASSERT_TRUE(w.run([&] { return diary.gone.size() == 1; }));
+    EXPECT_EQ(diary.gone[0].token, 7u);
+    EXPECT_TRUE(w.run([&] { return t.broken(); }, 61s));
+    EXPECT_EQ(t.why(), error{reason::session_lost});
+    w.join_many(1);
+    w.b.answer.fin = true;
+    talker& again = w.open({.to_send = 100'000});
+    EXPECT_TRUE(w.run([&] { return again.finished(); }));
+}
+
+TEST(StripeSession, ARestartedPeerBreaksItsOldSessionAtOnce) {
+    node_options named;
+    named.node_id.fill(7);
+    world w({}, named);
+    w.join_many(2);
+    w.b.answer.fin = false;
+    talker& t = w.open({.to_send = 1000, .fin = false});
+    ASSERT_TRUE(w.run([&] { return !w.b.talkers.empty() && w.b.talkers[0]->received() == 1000; }));
+
+    node_end reborn(w.loop, named);
+    link& l = w.links.emplace_back(w.loop);
+    w.a.it.adopt(l.take_a(), "a");
+    reborn.it.adopt(l.take_b(), "b");
+    ASSERT_TRUE(w.run([&] { return t.broken(); }, 1s));
+    EXPECT_EQ(t.why(), error{reason::peer_restarted});
+    talker& again = w.open({.to_send = 1000});
+    ASSERT_TRUE(w.run([&] { return again.finished(); }));
+    EXPECT_EQ(reborn.talkers.size(), 1u);
+    EXPECT_EQ(w.b.talkers.size(), 1u);
+    EXPECT_EQ(w.a.it.sessions(), 1u);
+}
+
+// -- the handshake --------------------------------------------------------------------------------
+
+// Somebody at the other end of a subflow who is no node.
+struct stranger {
+    explicit stranger(event_loop& loop) {
+        std::unique_ptr<io_pipe> theirs;
+        std::tie(theirs, pipe) = make_memory_pair(loop);
+        subflow = std::move(theirs);
+    }
+    std::unique_ptr<io_pipe> subflow, pipe;
+};
+
+TEST(StripeHandshake, ASilentStrangerHasLimitedTime) {
+    world w;
+    stranger s(w.loop);
+    subflow_diary diary;
+    w.a.it.adopt(std::move(s.subflow), "stranger", &diary, 3);
+    ASSERT_TRUE(w.run([&] { return !diary.gone.empty(); }));
+    EXPECT_EQ(w.loop.now(), instant{} + 5s);
+    EXPECT_EQ(diary.gone[0].token, 3u);
+    EXPECT_EQ(diary.gone[0].why, error{reason::handshake_timeout});
+    EXPECT_TRUE(diary.ready.empty());
+    EXPECT_TRUE(s.pipe->has(io_flag::broken));
+    EXPECT_EQ(w.a.it.sessions(), 0u);
+}
+
+TEST(StripeHandshake, GarbageIsClosedAtOnce) {
+    for (std::uint64_t seed : test_seeds(50)) {
+        SCOPED_TRACE(seed_note(seed));
+        test_random random(seed);
+        world w;
+        stranger s(w.loop);
+        subflow_diary diary;
+        w.a.it.adopt(std::move(s.subflow), "stranger", &diary, 3);
+        chain garbage;
+        garbage.append_copy(w.loop.blocks(), bytes_of(random.text(200 + random.below(20'000))));
+        s.pipe->send(garbage);
+        ASSERT_TRUE(w.run([&] { return !diary.gone.empty(); }, 4s));
+        EXPECT_TRUE(s.pipe->has(io_flag::broken));
+    }
+}
+
+TEST(StripeHandshake, AStrangerThatHangsUp) {
+    world w;
+    stranger s(w.loop), t(w.loop);
+    subflow_diary diary;
+    w.a.it.adopt(std::move(s.subflow), "s", &diary, 1);
+    w.a.it.adopt(std::move(t.subflow), "t", &diary, 2);
+    s.pipe->send_fin();
+    t.pipe->reset();
+    EXPECT_TRUE(w.run([&] { return diary.gone.size() == 2; }, 1s));
+}
+
+TEST(StripeHandshake, StrangersDoNotKeepOthersOutForLong) {
+    world w({}, {.max_handshakes = 8});
+    std::vector<stranger> strangers;
+    subflow_diary diary;
+    for (std::uint64_t i = 0; i < 50; ++i) {
+        strangers.emplace_back(w.loop);
+        w.b.it.adopt(std::move(strangers.back().subflow), "stranger", &diary, i);
+    }
+    ASSERT_TRUE(w.run([&] { return diary.gone.size() == 42; }, 1s));
+    for (const auto& g : diary.gone)
+        EXPECT_EQ(g.why, error{reason::limit});
+    w.idle(5s);
+    EXPECT_EQ(diary.gone.size(), 50u);
+    w.join_many(1);
+    talker& t = w.open({.to_send = 1000});
+    EXPECT_TRUE(w.run([&] { return t.finished(); }));
+}
+
+TEST(StripeHandshake, ASessionHasAtMostSoManySubflows) {
+    world w({}, {.max_subflows = 3});
+    subflow_diary diary;
+    for (std::uint64_t i = 0; i < 5; ++i)
+        w.join({}, &diary, i);
+    ASSERT_TRUE(w.run([&] { return diary.ready.size() == 3 && diary.gone.size() == 2; }));
+    std::size_t up = 0;
+    for (const subflow_info& s : w.b.it.subflows())
+        up += s.up;
+    EXPECT_EQ(up, 3u);
+}
+
+TEST(StripeHandshake, ANodeHasAtMostSoManySessions) {
+    world w({}, {.max_sessions = 2});
+    log quiet;
+    std::deque<node> others;
+    subflow_diary diary;
+    for (std::uint64_t i = 0; i < 4; ++i) {
+        node& n = others.emplace_back(w.loop, quiet, node_options{});
+        auto [p, q] = make_memory_pair(w.loop);
+        n.adopt(std::move(p), "p", &diary, i);
+        w.b.it.adopt(std::move(q), "q");
+    }
+    ASSERT_TRUE(w.run(
+        [&] { return diary.ready.size() + diary.gone.size() == 4 && w.b.it.sessions() == 2; }));
+    EXPECT_EQ(diary.ready.size(), 2u);
+}
+
+TEST(StripeHandshake, ANodeDoesNotTalkToItself) {
+    world w;
+    auto [p, q] = make_memory_pair(w.loop);
+    subflow_diary diary;
+    w.a.it.adopt(std::move(p), "p", &diary, 1);
+    w.a.it.adopt(std::move(q), "q", &diary, 2);
+    ASSERT_TRUE(w.run([&] { return diary.gone.size() == 2; }));
+    const auto self = [](const auto& g) { return g.why == error{reason::self_connect}; };
+    EXPECT_TRUE(std::ranges::any_of(diary.gone, self));
+    EXPECT_EQ(w.a.it.sessions(), 0u);
+}
+
+// -- owners and tables ----------------------------------------------------------------------------
+
+TEST(StripeSession, OwnersHearOfBirthAndDeathOnce) {
+    world w;
+    subflow_diary diary;
+    link& l = w.join({}, &diary, 42);
+    w.join({}, &diary, 43);
+    ASSERT_TRUE(w.run([&] { return diary.ready.size() == 2; }));
+    l.cut();
+    ASSERT_TRUE(w.run([&] { return diary.gone.size() == 1; }));
+    w.idle(100s);
+    EXPECT_EQ(diary.gone.size(), 1u);
+    EXPECT_EQ(diary.gone[0].token, 42u);
+    EXPECT_EQ(diary.gone[0].why, error{reason::peer_reset});
+}
+
+TEST(StripeSession, AForgottenOwnerHearsNothing) {
+    world w;
+    subflow_diary diary;
+    link& l = w.join({}, &diary, 1);
+    ASSERT_TRUE(w.run([&] { return diary.ready.size() == 1; }));
+    w.join({}, &diary, 2);
+    w.a.it.forget_owner(diary);
+    l.cut();
+    w.idle(1s);
+    EXPECT_EQ(diary.ready.size(), 1u);
+    EXPECT_TRUE(diary.gone.empty());
+}
+
+TEST(StripeSession, TheTableKeepsTheDead) {
+    world w;
+    w.join_many(2);
+    talker& t = w.open({.to_send = 500'000});
+    ASSERT_TRUE(w.run([&] { return t.finished(); }));
+    w.links[0].cut();
+    ASSERT_TRUE(w.run([&] {
+        const auto all = w.a.it.subflows();
+        return std::ranges::count_if(all, [](const auto& s) { return s.up; }) == 1;
+    }));
+    const std::vector<subflow_info> all = w.a.it.subflows();
+    ASSERT_EQ(all.size(), 2u);
+    std::uint64_t carried = 0;
+    for (const subflow_info& s : all) {
+        EXPECT_EQ(s.path, "memory");
+        EXPECT_GT(s.stats.data_sent, 0u);
+        carried += s.stats.data_sent - s.stats.resent;
+    }
+    EXPECT_GE(carried, 500'000u);
+}
+
+// -- quiet, and the clean end ---------------------------------------------------------------------
+
+TEST(StripeSession, AnIdleSessionSleepsBetweenHeartbeats) {
+    world w;
+    w.join_many(2);
+    w.b.answer.fin = false;
+    w.open({.to_send = 10'000, .fin = false});
+    w.idle(30s);
+    const std::uint64_t before = w.loop.turns();
+    w.idle(10min);
+    // 40 heartbeats a subflow and side, each a few turns of memory pipes there and back.
+    EXPECT_LT(w.loop.turns() - before, 40u * 2 * 2 * 20);
+    const std::uint64_t alive = w.loop.turns();
+    EXPECT_GT(alive, before) << "no heartbeat";
+}
+
+TEST(StripeSession, ADeadButOpenSubflowIsGivenUp) {
+    world w;
+    link& l = w.join();
+    w.join();
+    subflow_diary diary;
+    talker& t = w.open({.to_send = 1000, .fin = false});
+    ASSERT_TRUE(w.run([&] { return !w.b.talkers.empty() && w.b.talkers[0]->received() == 1000; }));
+    l.freeze();
+    w.idle(100s);
+    const auto all = w.a.it.subflows();
+    EXPECT_EQ(std::ranges::count_if(all, [](const auto& s) { return s.up; }), 1);
+    EXPECT_FALSE(t.broken());
+    EXPECT_EQ(w.a.lines.count("end=timed_out"), 1u);
+}
+
+TEST(StripeSession, ACleanCloseLosesNothing) {
+    world w;
+    w.join_many(3);
+    w.b.answer.to_send = 300'000;
+    talker& t = w.open({.to_send = 300'000});
+    ASSERT_TRUE(w.run([&] { return t.finished(); }));
+    // The peer's FIN was read this very turn: its acknowledgement has yet to go.
+    struct {
+        bool closed = false;
+        void on_closed() { closed = true; }
+    } end;
+    w.a.it.close(delegate<void()>::to<&decltype(end)::on_closed>(end));
+    ASSERT_TRUE(w.run([&] { return end.closed; }, 1s));
+    EXPECT_TRUE(w.run([&] { return w.b.talkers[0]->finished(); }, 1s));
+    EXPECT_EQ(w.a.it.sessions(), 0u);
+}
+
+TEST(StripeSession, ACleanCloseTellsTheStreamsOfTheOtherEnd) {
+    world w;
+    w.join_many(2);
+    w.b.answer.fin = false;
+    talker& t = w.open({.to_send = 300'000, .fin = false});
+    ASSERT_TRUE(
+        w.run([&] { return !w.b.talkers.empty() && w.b.talkers[0]->received() == 300'000; }));
+    w.a.it.close({});
+    ASSERT_TRUE(w.run([&] { return w.b.talkers[0]->broken(); }, 1s));
+    EXPECT_EQ(t.why(), error{reason::local_abort});
+    EXPECT_EQ(w.b.talkers[0]->why(), error{reason::peer_reset});
+}
+
+TEST(StripeSession, StreamsOutliveTheirNode) {
+    event_loop loop(std::make_unique<sim_poller>());
+    auto a = std::make_unique<node_end>(loop, node_options{});
+    node_end b(loop, {});
+    auto [p, q] = make_memory_pair(loop);
+    a->it.adopt(std::move(p), "p");
+    b.it.adopt(std::move(q), "q");
+    talker t(loop, a->it.open_stream({}, 5s), {.to_send = 100, .fin = false});
+    talker waits(loop, a->it.open_stream({}, 5s), {});
+    const instant end = loop.now() + 1s;
+    while (t.sent() < 100 && loop.now() < end)
+        loop.turn(end);
+    a.reset();
+    loop.turn(end);
+    EXPECT_TRUE(t.broken());
+    EXPECT_EQ(t.why(), error{reason::local_abort});
+    EXPECT_TRUE(t.saw_broken());
+}
+
+}  // namespace
+}  // namespace libp::stripe

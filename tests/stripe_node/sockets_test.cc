@@ -1,0 +1,212 @@
+// The same over real sockets, on the real loop; and the dialer, which makes its own.
+
+#include <gtest/gtest.h>
+#include <libp/assert.h>
+#include <libp/io_listener.h>
+#include <libp/pipe_socket.h>
+#include <libp/resolver.h>
+#include <libp/socket.h>
+#include <libp/stripe/dialer.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+
+#include "stripe_node/world.h"
+
+namespace libp::stripe {
+namespace {
+
+// A node behind a listener: on a TCP port of the system's choice, or where it is told.
+struct server {
+    explicit server(event_loop& l, const socket_address& at = *socket_address::parse("127.0.0.1:0"))
+        : loop(l),
+          end(std::make_unique<node_end>(l, node_options{})),
+          listener(l, *listen_on(at), io_listener::accepted::to<&server::on_accept>(*this), {}) {}
+    void on_accept(unique_fd fd, const socket_address&) {
+        ++accepted;
+        end->it.adopt(make_socket_pipe(loop, std::move(fd)), {});
+    }
+    // A new process, as far as anybody can tell.
+    void restart() {
+        end.reset();
+        end = std::make_unique<node_end>(loop, node_options{});
+    }
+    endpoint where() const { return *endpoint::parse(listener.address().to_string()); }
+
+    event_loop& loop;
+    std::unique_ptr<node_end> end;
+    std::size_t accepted = 0;
+    io_listener listener;
+};
+
+struct real_world {
+    template <class F>
+    bool run(F done, duration limit = 20s) {
+        const instant end = loop.now() + limit;
+        while (!done()) {
+            if (loop.now() >= end) return false;
+            loop.turn(std::min(end, loop.now() + 1s));
+        }
+        return true;
+    }
+
+    event_loop loop;
+    resolver names;
+    node_end client{loop, {}};
+};
+
+TEST(StripeSockets, ExactBothWaysOverTcp) {
+    for (const std::size_t subflows : {1, 4}) {
+        SCOPED_TRACE(subflows);
+        real_world w;
+        server s(w.loop);
+        s.end->answer.to_send = 5'000'000;
+        dialer d(w.loop, w.names, w.client.it, w.client.out, {{s.where()}}, {.subflows = subflows});
+        talker t(w.loop, w.client.it.open_stream({}, 5s), {.to_send = 5'000'000});
+        ASSERT_TRUE(w.run([&] {
+            return t.finished() && !s.end->talkers.empty() && s.end->talkers[0]->finished();
+        }));
+        EXPECT_TRUE(t.exact() && s.end->talkers[0]->exact());
+        EXPECT_EQ(t.received(), 5'000'000u);
+        EXPECT_EQ(s.end->talkers[0]->received(), 5'000'000u);
+        EXPECT_EQ(d.up(), subflows);
+    }
+}
+
+TEST(StripeSockets, ExactOverUnixSocketPairs) {
+    real_world w;
+    node_end far(w.loop, {});
+    for (int i = 0; i < 3; ++i) {
+        auto pair = socket_pair();
+        ASSERT_TRUE(pair);
+        w.client.it.adopt(make_socket_pipe(w.loop, std::move(pair->first)), {});
+        far.it.adopt(make_socket_pipe(w.loop, std::move(pair->second)), {});
+    }
+    far.answer.to_send = 3'000'000;
+    talker t(w.loop, w.client.it.open_stream({}, 5s), {.to_send = 3'000'000});
+    ASSERT_TRUE(w.run([&] { return t.finished() && far.talkers[0]->finished(); }));
+    EXPECT_TRUE(t.exact() && far.talkers[0]->exact());
+    EXPECT_EQ(t.received() + far.talkers[0]->received(), 6'000'000u);
+}
+
+TEST(StripeSockets, AnIdleSessionDoesNotTurnTheLoop) {
+    real_world w;
+    server s(w.loop);
+    s.end->answer.fin = false;
+    dialer d(w.loop, w.names, w.client.it, w.client.out, {{s.where()}}, {.subflows = 4});
+    talker t(w.loop, w.client.it.open_stream({}, 5s), {.to_send = 1000, .fin = false});
+    ASSERT_TRUE(
+        w.run([&] { return !s.end->talkers.empty() && s.end->talkers[0]->received() == 1000; }));
+    // Delayed acknowledgements and the like come to rest.
+    std::uint64_t before = 0;
+    ASSERT_TRUE(w.run([&] {
+        before = w.loop.turns();
+        w.loop.turn(w.loop.now() + 300ms);
+        return w.loop.turns() == before + 1 && w.client.it.flushed();
+    }));
+    const instant since = w.loop.now();
+    before = w.loop.turns();
+    w.loop.turn(since + 500ms);
+    EXPECT_EQ(w.loop.turns(), before + 1);
+    EXPECT_GE(w.loop.now(), since + 500ms) << "something woke the loop";
+}
+
+struct scratch_folder {
+    scratch_folder() { check(::mkdtemp(path.data()) != nullptr, "mkdtemp"); }
+    ~scratch_folder() { std::filesystem::remove_all(path); }
+    std::string path = "/tmp/libp-test-XXXXXX";
+};
+
+// -- the dialer -----------------------------------------------------------------------------------
+
+TEST(StripeDialer, DealsSubflowsOverThePathsAtLeastOneEach) {
+    real_world w;
+    server s(w.loop);
+    std::vector<path> paths;
+    for (int i = 0; i < 3; ++i)
+        paths.push_back({s.where(), {}, "p" + std::to_string(i)});
+    dialer d(w.loop, w.names, w.client.it, w.client.out, paths, {.subflows = 5});
+    ASSERT_TRUE(w.run([&] { return d.up() == 5; }));
+    std::vector<std::string> names;
+    for (const subflow_info& i : w.client.it.subflows())
+        names.push_back(i.path);
+    std::ranges::sort(names);
+    EXPECT_EQ(names, (std::vector<std::string>{"p0", "p0", "p1", "p1", "p2"}));
+
+    node_end second(w.loop, {});
+    dialer e(w.loop, w.names, second.it, second.out, paths, {.subflows = 1});
+    EXPECT_TRUE(w.run([&] { return e.up() == 3; }));
+}
+
+TEST(StripeDialer, DialsAgainWhenTheServerRestarts) {
+    real_world w;
+    server s(w.loop);
+    s.end->answer.to_send = 20'000'000;
+    dialer d(w.loop, w.names, w.client.it, w.client.out, {{s.where()}}, {.subflows = 2});
+    talker t(w.loop, w.client.it.open_stream({}, 5s), {});
+    ASSERT_TRUE(w.run([&] { return d.up() == 2 && t.received() > 100'000; }));
+    EXPECT_EQ(s.accepted, 2u);
+    s.restart();
+    ASSERT_TRUE(w.run([&] { return s.accepted >= 4 && d.up() == 2; }));
+    s.end->answer.to_send = 100'000;
+    talker u(w.loop, w.client.it.open_stream({}, 5s), {});
+    ASSERT_TRUE(w.run([&] { return u.finished(); }));
+    EXPECT_EQ(u.received(), 100'000u);
+    EXPECT_FALSE(t.fin_received());
+}
+
+TEST(StripeDialer, BacksOffAndSaysWhyOnce) {
+    real_world w;
+    const endpoint nowhere{{}, "/nonexistent/for/this/test"};
+    dialer d(w.loop, w.names, w.client.it, w.client.out, {{nowhere, {}, "dsl"}},
+             {.subflows = 3, .first_wait = 2ms, .longest_wait = 50ms});
+    talker t(w.loop, w.client.it.open_stream({}, 400ms), {});
+    ASSERT_TRUE(w.run([&] { return t.broken(); }));
+    EXPECT_TRUE(d.last_failure());
+    EXPECT_EQ(t.why(), d.last_failure());
+    EXPECT_EQ(d.up(), 0u);
+    EXPECT_EQ(w.client.lines.count("warn path name=dsl"), 1u);
+    // 400 ms: at most five short waits each, and then one every 37.5 ms or more, a few turns each.
+    EXPECT_LT(w.loop.turns(), 3u * (5 + 11) * 6);
+}
+
+TEST(StripeDialer, RetryNowDoesNotWait) {
+    real_world w;
+    scratch_folder folder;
+    const std::string at = folder.path + "/later";
+    dialer d(w.loop, w.names, w.client.it, w.client.out, {{*endpoint::parse(at)}},
+             {.subflows = 1, .first_wait = 1h, .longest_wait = 1h});
+    ASSERT_TRUE(w.run([&] { return bool(d.last_failure()); }));
+    server s(w.loop, *socket_address::from_path(at));
+    EXPECT_FALSE(w.run([&] { return d.up() == 1; }, 50ms));
+    d.retry_now();
+    EXPECT_TRUE(w.run([&] { return d.up() == 1; }));
+}
+
+TEST(StripeDialer, AStoppedDialerDialsNoMore) {
+    real_world w;
+    scratch_folder folder;
+    const std::string at = folder.path + "/later";
+    dialer d(w.loop, w.names, w.client.it, w.client.out, {{*endpoint::parse(at)}},
+             {.subflows = 3, .first_wait = 10ms, .longest_wait = 10ms});
+    ASSERT_TRUE(w.run([&] { return bool(d.last_failure()); }));
+    d.stop();
+    server s(w.loop, *socket_address::from_path(at));
+    d.retry_now();
+    EXPECT_FALSE(w.run([&] { return s.accepted > 0; }, 100ms));
+}
+
+TEST(StripeDialer, StopKeepsWhatIsUp) {
+    real_world w;
+    server s(w.loop);
+    dialer d(w.loop, w.names, w.client.it, w.client.out, {{s.where()}}, {.subflows = 2});
+    ASSERT_TRUE(w.run([&] { return d.up() == 2; }));
+    d.stop();
+    talker t(w.loop, w.client.it.open_stream({}, 5s), {.to_send = 1000});
+    ASSERT_TRUE(w.run([&] { return t.finished(); }));
+    EXPECT_EQ(d.up(), 2u);
+}
+
+}  // namespace
+}  // namespace libp::stripe
