@@ -25,7 +25,7 @@
 // `readable` is up gets no second edge for it: it comes back by itself (a deferred call), or when
 // whatever it is waiting for lets it go on. The same with `writable`. A level falls only inside a call of
 // the consumer's: readable when recv() returns again, fin, broken, or fewer bytes than asked for with nothing
-// more at hand; writable when send() takes less than it was given.
+// more at hand; writable when send() takes less than it was given, or took a datagram and has no room for another.
 //
 // attach() gives the pipe its handler. Flags that are already up are reported as one first mask,
 // from the loop, so that a consumer need not look before it listens.
@@ -49,7 +49,7 @@
 // send(from) takes bytes off the front of `from`. A stream takes what it has room for, and `from`
 // keeps the rest; a datagram pipe takes the whole chain as one datagram, or nothing (again). A datagram above
 // max_datagram() breaks the pipe (oversize): the owner had to know. An empty chain is a zero-length datagram to a
-// datagram pipe and nothing at all to a stream. Taken bytes are the pipe's to deliver; when it is congested
+// datagram pipe and nothing at all to a stream (ok, 0 bytes). Taken bytes are the pipe's to deliver; when it is congested
 // it takes none, and its memory stays bounded.
 //
 //  -- FIN --
@@ -130,6 +130,8 @@ class io_pipe {
 
     // A pipe that is nothing but a socket lets a bridge move bytes inside the kernel: these are recv and send
     // with a kernel pipe in the place of the chain, and the same effect on the flags. Only legal where can_splice() is true.
+    // One difference: a kernel pipe that holds something may be what is full; then recv_spliced says again and leaves
+    // readable up. Drain it first.
     virtual bool can_splice() const noexcept { return false; }
     virtual io_result recv_spliced(splice_pipe& to, std::size_t max);
     virtual io_result send_spliced(splice_pipe& from);

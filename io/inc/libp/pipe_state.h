@@ -24,6 +24,7 @@ class pipe_state {
     io_flags levels() const noexcept { return levels_; }
     bool has(io_flag f) const noexcept { return levels_.has(f); }
 
+    // Raising fin_wanted or broken lowers writable, and writable does not rise after either.
     void raise(io_flags bits) noexcept;
     void lower(io_flags bits) noexcept;
     // Raises `broken` with its reason and lowers writable; the first reason stays. Readable is the caller's business: it stays up as long as
