@@ -90,6 +90,7 @@ void moves_bytes_both_ways(run& r) {
     for (const std::uint64_t seed : test_seeds(3)) {
         SCOPED_TRACE(seed_note(seed));
         test_random random(seed);
+        r.pair = {};  // the last seed's users are gone, and a recipe may turn the loop
         r.pair = r.maker.make(r.loop);
         const std::size_t most = 1 + random.below(60 * kib);
         const traffic up = r.make_traffic(2 * seed, random.below(r.maker.volume), most);
@@ -109,11 +110,13 @@ void holds_no_memory_when_idle(run& r) {
         traffic_end b(r.loop, r.b(), {.out = t, .in = t, .fin = false});
         EXPECT_TRUE(wait_until(r.loop, [&] { return a.sink().complete() && b.sink().complete(); }))
             << a.story() << b.story();
-        EXPECT_TRUE(settle(r.loop)) << "the loop spins on idle pipes";
+        // Acknowledgements of a protocol below may still be under way.
+        EXPECT_TRUE(
+            settle(r.loop, [&] { return r.loop.blocks().in_use() <= r.maker.holds_at_rest; }))
+            << "idle pipes spin, or hold " << r.loop.blocks().in_use();
         r.a().attach({});
         r.b().attach({});
     }
-    EXPECT_EQ(r.loop.blocks().in_use(), 0u);
 }
 
 void stops_when_nobody_receives(run& r) {

@@ -22,13 +22,14 @@ struct pipe_pair {
 
 struct pair_maker {
     std::string name;
-    std::function<pipe_pair(event_loop&)> make;
+    std::function<pipe_pair(event_loop&)> make;  // may turn the loop
 
     // What may be expected of it:
-    bool tells_a_cut = true;       // an end that dies is seen as a break, not as a FIN
-    bool keeps_received = true;    // what arrived before a break can be received after it
-    std::size_t holds = 1 * mib;   // the most bytes under way while nobody receives
-    std::size_t volume = 2 * mib;  // how much a bulk test sends
+    bool tells_a_cut = true;        // an end that dies is seen as a break, not as a FIN
+    bool keeps_received = true;     // what arrived before a break can be received after it
+    std::size_t holds = 1 * mib;    // the most bytes under way while nobody receives
+    std::size_t holds_at_rest = 0;  // the most bytes of blocks while nothing is under way
+    std::size_t volume = 2 * mib;   // how much a bulk test sends
 };
 
 pair_maker memory_pairs(std::string name = "memory", const memory_pair_options& options = {});

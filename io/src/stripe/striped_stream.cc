@@ -145,6 +145,7 @@ void striped_stream::on_ready() {
 }
 
 void striped_stream::on_readable() {
+    if (state_.has(io_flag::fin_rcvd)) return;  // recv() was quicker than the event
     if (state_.has(io_flag::ready))
         state_.raise(io_flag::readable);
     else

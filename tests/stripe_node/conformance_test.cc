@@ -1,0 +1,84 @@
+// A stream over any subflows keeps the contract of io_pipe.h, and keeps to it towards the pipes below.
+
+#include <gtest/gtest.h>
+#include <libp/stripe/node.h>
+
+#include <utility>
+
+#include "support/pipe_conformance.h"
+
+namespace libp::stripe {
+namespace {
+
+// Two nodes that live as long as either end of the stream between them.
+struct joined_nodes {
+    joined_nodes(event_loop& loop, std::size_t subflows, const pair_maker& lower)
+        : client(loop, out, {}),
+          server(loop, out, {}, node::stream_handler::to<&joined_nodes::on_stream>(*this)) {
+        for (std::size_t i = 0; i < subflows; ++i) {
+            pipe_pair p = lower.make(loop);
+            client.adopt(std::move(p.a), {});
+            server.adopt(std::move(p.b), {});
+        }
+    }
+    void on_stream(std::unique_ptr<stream_pipe> s, const open_request&) {
+        s->accept();
+        accepted = std::move(s);
+    }
+
+    log out;
+    node client, server;
+    std::unique_ptr<stream_pipe> accepted;
+};
+
+class end_of_nodes final : public io_pipe {
+  public:
+    end_of_nodes(std::unique_ptr<io_pipe> pipe, std::shared_ptr<joined_nodes> nodes)
+        : nodes_(std::move(nodes)), pipe_(std::move(pipe)) {}
+
+    io_kind kind() const noexcept override { return pipe_->kind(); }
+    void attach(io_handler handler) override { pipe_->attach(handler); }
+    io_flags state() const noexcept override { return pipe_->state(); }
+    io_result recv(chain& to, std::size_t max) override { return pipe_->recv(to, max); }
+    io_result send(chain& from) override { return pipe_->send(from); }
+    void send_fin() override { pipe_->send_fin(); }
+    void reset() override { pipe_->reset(); }
+    error why() const noexcept override { return pipe_->why(); }
+    void describe(std::string& out) const override { pipe_->describe(out); }
+
+  private:
+    std::shared_ptr<joined_nodes> nodes_;
+    std::unique_ptr<io_pipe> pipe_;
+};
+
+pair_maker over_stripe(std::size_t subflows, pair_maker lower) {
+    pair_maker m = lower;
+    m.name = "stripe" + std::to_string(subflows) + "_" + lower.name;
+    m.tells_a_cut = m.keeps_received = true;
+    m.holds = 1 * mib;
+    m.holds_at_rest = 2 * 4 * kib;  // each engine's block of frame headers
+    m.make = [subflows, lower = std::move(lower)](event_loop& loop) {
+        auto nodes = std::make_shared<joined_nodes>(loop, subflows, lower);
+        std::unique_ptr<io_pipe> ours = nodes->client.open_stream({}, 10s);
+        EXPECT_TRUE(wait_until(loop, [&] { return bool(nodes->accepted); }));
+        std::unique_ptr<io_pipe> theirs = std::move(nodes->accepted);
+        return pipe_pair{std::make_unique<end_of_nodes>(std::move(ours), nodes),
+                         std::make_unique<end_of_nodes>(std::move(theirs), nodes)};
+    };
+    return m;
+}
+
+const faults pieces{.seed = 11, .max_chunk = 3000, .again_one_in = 20};
+
+const bool registered = register_pipe_conformance({
+    over_stripe(1, over_checked(memory_pairs())),
+    over_stripe(4, over_checked(memory_pairs())),
+    over_stripe(2, memory_pairs("memory_7", {.capacity = 1000, .max_chunk = 7})),
+    over_stripe(3, over_checked(over_faulty(memory_pairs(), pieces))),
+    over_stripe(4, over_checked(tcp_pairs())),
+    over_stripe(2, unix_pairs()),
+    over_dgm(over_checked(over_stripe(2, memory_pairs()))),
+});
+
+}  // namespace
+}  // namespace libp::stripe
