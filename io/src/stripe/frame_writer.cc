@@ -3,6 +3,7 @@
 #include <libp/crc32c.h>
 #include <libp/endian.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace libp::stripe {
@@ -10,7 +11,7 @@ namespace libp::stripe {
 void frame_writer::put(chain& out, bytes data) {
     if (data.empty()) return;
     if (!scratch_ || scratch_->capacity() - scratch_->used() < data.size())
-        scratch_ = blocks_.take(4 * kib);
+        scratch_ = blocks_.take(std::max<std::size_t>(4 * kib, data.size()));
     std::uint8_t* const to = scratch_->data() + scratch_->used();
     std::memcpy(to, data.data(), data.size());
     scratch_->set_used(scratch_->used() + data.size());

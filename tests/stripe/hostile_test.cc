@@ -1,0 +1,274 @@
+// Peers that break the protocol: each gets the answer that wire.h gives it, and nobody else is harmed.
+
+#include "raw_peer.h"
+
+namespace libp::stripe {
+namespace {
+
+namespace type = wire::type;
+
+// The session ends with `code`, the application hears `why`, every subflow gets the GOAWAY.
+#define EXPECT_SESSION_END(peer, expected_code, expected_why) \
+    do {                                                      \
+        EXPECT_EQ((peer).session_end(), expected_why);        \
+        EXPECT_EQ((peer).goaway(1), expected_code);           \
+        EXPECT_EQ((peer).goaway(2), expected_code);           \
+        EXPECT_EQ((peer).e.memory(), 0u);                     \
+        EXPECT_EQ((peer).e.open_streams(), 0u);               \
+    } while (false)
+
+TEST(hostile, credit_overrun_by_one_byte) {
+    raw_peer p;
+    p.open(2);
+    p.e.accept(2, p.now);
+    const std::uint64_t limit = raw_peer::last_of(p.frames(), type::open_ok).head.offset;
+    ASSERT_EQ(limit, p.options.first_window);
+    EXPECT_FALSE(p.data(2, limit - 1, "x"));
+    EXPECT_EQ(p.session_end(), reason::none) << "the last byte granted";
+    EXPECT_FALSE(p.data(2, limit, "x")) << "the subflow is not to blame";
+    EXPECT_SESSION_END(p, wire::code::flow_control, reason::flow_control);
+}
+
+TEST(hostile, initial_credit_overrun_before_open_came) {
+    raw_peer p;
+    EXPECT_FALSE(p.data(2, 0, std::string(p.options.own_initial_credit, 'x')));
+    EXPECT_EQ(p.session_end(), reason::none);
+    EXPECT_FALSE(p.data(2, p.options.own_initial_credit, "x"));
+    EXPECT_SESSION_END(p, wire::code::flow_control, reason::flow_control);
+}
+
+TEST(hostile, offsets_at_the_end_of_numbers) {
+    for (std::uint64_t at : {UINT64_MAX, UINT64_MAX - 1, UINT64_MAX / 2}) {
+        raw_peer p;
+        p.open(2);
+        p.data(2, at, "ab");
+        EXPECT_SESSION_END(p, wire::code::flow_control, reason::flow_control);
+    }
+    raw_peer p;
+    p.open(2);
+    p.rst(2, UINT64_MAX);
+    EXPECT_SESSION_END(p, wire::code::flow_control, reason::flow_control);
+}
+
+TEST(hostile, the_size_of_a_stream_changes) {
+    const auto after_fin_at_10 = [](auto bad) {
+        raw_peer p;
+        p.open(2);
+        p.data(2, 5, "67890", true);
+        EXPECT_EQ(p.session_end(), reason::none);
+        bad(p);
+        EXPECT_SESSION_END(p, wire::code::final_size, reason::protocol_error);
+    };
+    after_fin_at_10([](raw_peer& p) { p.data(2, 5, "678901", true); });
+    after_fin_at_10([](raw_peer& p) { p.data(2, 5, "6789", true); });
+    after_fin_at_10([](raw_peer& p) { p.data(2, 10, "x"); });
+    after_fin_at_10([](raw_peer& p) { p.data(2, 11, "", true); });
+    after_fin_at_10([](raw_peer& p) { p.rst(2, 9); });
+    after_fin_at_10([](raw_peer& p) { p.rst(2, 11); });
+    // FIN below what has come already.
+    raw_peer p;
+    p.open(2);
+    p.data(2, 20, "x");
+    p.data(2, 0, "ab", true);
+    EXPECT_SESSION_END(p, wire::code::final_size, reason::protocol_error);
+    raw_peer q;
+    q.open(2);
+    q.data(2, 20, "x");
+    q.rst(2, 20);
+    EXPECT_SESSION_END(q, wire::code::final_size, reason::protocol_error);
+}
+
+TEST(hostile, acknowledgements_of_what_was_never_sent) {
+    const auto after_100_sent = [](auto bad) {
+        raw_peer p;
+        const stream_id id = p.e.open({"x"}, p.now);
+        p.write(id, std::string(100, 'x'));
+        p.write(id, "");
+        p.frames();
+        bad(p, id);
+        EXPECT_SESSION_END(p, wire::code::ack_range, reason::protocol_error);
+    };
+    after_100_sent([](raw_peer& p, stream_id id) { p.ack(id, 101); });
+    after_100_sent([](raw_peer& p, stream_id id) { p.ack(id, UINT64_MAX); });
+    after_100_sent([](raw_peer& p, stream_id id) { p.ack(id, 0, {{10, 101}}); });
+    after_100_sent([](raw_peer& p, stream_id id) { p.ack(id, 10, {{5, 20}}); });
+    after_100_sent([](raw_peer& p, stream_id id) { p.ack(id, 10, {{10, 20}}); });
+    after_100_sent([](raw_peer& p, stream_id id) { p.ack(id, 0, {{10, 20}, {15, 30}}); });
+    after_100_sent([](raw_peer& p, stream_id id) { p.ack(id, 0, {{10, 20}, {20, 30}}); });
+    after_100_sent([](raw_peer& p, stream_id id) { p.ack(id, 0, {{30, 40}, {10, 20}}); });
+    after_100_sent([](raw_peer& p, stream_id id) { p.ack(id, 0, {{20, 10}}); });
+    after_100_sent([](raw_peer& p, stream_id id) { p.ack(id, 0, {{20, 20}}); });
+    after_100_sent([](raw_peer& p, stream_id id) { p.ack(id, 100, {}, true); });  // no FIN was sent
+    after_100_sent([](raw_peer& p, stream_id) { p.path_ack(1, 1 << 20); });
+    after_100_sent([](raw_peer& p, stream_id) { p.path_ack(2, 1); });
+}
+
+TEST(hostile, acknowledgements_that_are_only_old_or_for_nobody) {
+    raw_peer p;
+    const stream_id id = p.e.open({"x"}, p.now);
+    p.write(id, std::string(100, 'x'));
+    p.frames();
+    p.ack(id, 50, {{60, 70}, {80, 100}});
+    p.ack(id, 10);
+    p.ack(id, 100);
+    p.path_ack(77, 12345);
+    p.path_ack(1, 10);
+    p.path_ack(1, 5);
+    EXPECT_EQ(p.session_end(), reason::none);
+}
+
+TEST(hostile, streams_that_cannot_be) {
+    const auto session_error = [](wire::code code, auto bad) {
+        raw_peer p;
+        bad(p);
+        EXPECT_SESSION_END(p, code, reason::protocol_error);
+    };
+    session_error(wire::code::stream_id, [](raw_peer& p) { p.open(0); });
+    session_error(wire::code::stream_id, [](raw_peer& p) { p.open(1); });
+    session_error(wire::code::stream_id, [](raw_peer& p) { p.data(0, 0, "x"); });
+    session_error(wire::code::stream_id, [](raw_peer& p) { p.rst(0, 0); });
+    session_error(wire::code::protocol, [](raw_peer& p) { p.data(1, 0, "x"); });
+    session_error(wire::code::protocol, [](raw_peer& p) { p.rst(99, 0); });
+    session_error(wire::code::protocol, [](raw_peer& p) { p.ack(2, 0); });
+    session_error(wire::code::protocol,
+                  [](raw_peer& p) { p.send({.type = type::open_ok, .stream = 2, .offset = 1}); });
+    session_error(wire::code::protocol,
+                  [](raw_peer& p) { p.send({.type = type::open_ok, .stream = 1, .offset = 1}); });
+}
+
+TEST(hostile, credit_beyond_all_numbers) {
+    for (std::uint8_t t : {type::open, type::credit}) {
+        raw_peer p;
+        p.send({.type = t, .stream = 2, .offset = std::uint64_t{1} << 62});
+        EXPECT_SESSION_END(p, wire::code::flow_control, reason::flow_control);
+    }
+}
+
+TEST(hostile, malformed_frames_cost_their_subflow_only) {
+    const auto subflow_error = [](const wire::header& h, std::string_view payload = {}) {
+        raw_peer p;
+        const stream_id id = p.e.open({"x"}, p.now);
+        p.write(id, "precious");
+        p.frames();
+        EXPECT_EQ(p.send(h, payload).why, reason::protocol_error);
+        EXPECT_TRUE(p.e.received(1, chain{}, p.now)) << "and stays broken";
+        EXPECT_FALSE(p.e.wants_transmit(1));
+        p.e.subflow_down(1, p.now);
+        EXPECT_EQ(p.session_end(), reason::none);
+        const auto again = p.frames(2);
+        EXPECT_EQ(raw_peer::last_of(again, type::open).head.stream, id);
+        EXPECT_EQ(raw_peer::last_of(again, type::data).payload, "precious");
+    };
+    subflow_error({.type = type::hello}, std::string(96, 'x'));
+    subflow_error({.type = type::ready});
+    subflow_error({.type = 0x30, .stream = 2}, "dgram");
+    subflow_error({.type = 0x00});
+    subflow_error({.type = type::data, .flags = 0x80, .stream = 2}, "x");
+    subflow_error({.type = type::data, .stream = 2}, std::string(64 * kib + 1, 'x'));
+    subflow_error({.type = type::data, .stream = 2});
+    subflow_error({.type = type::ack, .aux = 1, .stream = 2}, "short");
+}
+
+TEST(hostile, a_length_of_four_gigabytes_allocates_nothing) {
+    raw_peer p;
+    std::string raw(wire::header_size, '\0');
+    wire::encode({.type = type::data, .length = UINT32_MAX, .stream = 2},
+                 reinterpret_cast<std::uint8_t*>(raw.data()));
+    chain c;
+    c.append_copy(p.blocks, bytes_of(raw));
+    const std::size_t before = p.blocks.in_use();
+    EXPECT_EQ(p.e.received(1, std::move(c), p.now).why, reason::protocol_error);
+    EXPECT_LE(p.blocks.in_use(), before);
+}
+
+TEST(hostile, extensions) {
+    raw_peer p;
+    EXPECT_FALSE(p.send({.type = 0x40, .flags = 0xf3, .aux = 7, .stream = 9, .offset = 3}, "?"));
+    EXPECT_FALSE(p.send({.type = 0x7f}));
+    EXPECT_EQ(p.session_end(), reason::none);
+    EXPECT_FALSE(p.send({.type = 0x80}));
+    EXPECT_SESSION_END(p, wire::code::unsupported, reason::unsupported);
+}
+
+TEST(hostile, goaway_ends_the_session_without_an_answer) {
+    raw_peer p;
+    const stream_id id = p.e.open({"x"}, p.now);
+    p.write(id, "lost");
+    p.send({.type = type::goaway, .aux = static_cast<std::uint16_t>(wire::code::limit)}, "enough");
+    const auto all = p.events();
+    ASSERT_EQ(all.size(), 2u);
+    EXPECT_EQ(all[0].what, event::kind::stream_broken);
+    EXPECT_EQ(all[0].id, id);
+    EXPECT_EQ(all[1].what, event::kind::session_broken);
+    EXPECT_EQ(all[1].why.why, reason::limit);
+    EXPECT_FALSE(p.e.wants_transmit(1));
+    EXPECT_EQ(p.e.open({"y"}, p.now), 0u);
+    EXPECT_EQ(p.e.next_timer(), never);
+    EXPECT_EQ(p.write(id, "more"), 0u);
+}
+
+// Every second byte missing: as many ranges as the window has room for.
+TEST(hostile, an_explosion_of_ranges_breaks_that_stream_only) {
+    raw_peer p;
+    p.open(2);
+    p.open(4);
+    p.e.accept(2, p.now);
+    p.frames();
+    std::size_t sent = 0;
+    while (!p.e.ended(2) && sent < 10000)
+        ASSERT_FALSE(p.data(2, 2 * ++sent, "x"));
+    EXPECT_LT(sent, 300u);
+    EXPECT_EQ(p.session_end(), reason::none);
+    EXPECT_EQ(raw_peer::last_of(p.frames(), type::rst).head.aux, wire::code_of(reason::limit));
+    EXPECT_FALSE(p.e.ended(4));
+    EXPECT_EQ(p.e.memory(), 0u);
+}
+
+// Opens and resets without end, and never a confirmation.
+TEST(hostile, churn_is_bounded) {
+    engine_options o;
+    o.max_streams = 100;
+    raw_peer refused(o);
+    std::uint64_t n = 0;
+    while (!refused.e.wants_transmit(1) || n < 100000) {
+        if (refused.open(2 * static_cast<stream_id>(++n))) break;
+        for (const event& ev : refused.events())
+            if (ev.what == event::kind::stream_opened)
+                refused.e.refuse(ev.id, {reason::refused}, refused.now);
+        if (refused.goaway() == wire::code::limit) break;
+    }
+    EXPECT_LT(n, 3000u);
+
+    raw_peer gaps(o);
+    for (n = 1; n < 100000; ++n) {
+        gaps.rst(4 * static_cast<stream_id>(n), 0);
+        if (gaps.session_end() != reason::none) break;
+    }
+    EXPECT_LT(n, 3000u);
+    EXPECT_EQ(gaps.goaway(), wire::code::limit);
+}
+
+TEST(hostile, a_peer_that_confirms_nothing_is_given_up) {
+    raw_peer p;
+    p.checked = false;
+    p.open(2);
+    p.e.accept(2, p.now);
+    p.frames();
+    // Each kilobyte read is worth a CREDIT sooner or later; none of them is ever confirmed.
+    std::uint64_t at = 0;
+    std::size_t rounds = 0;
+    while (p.e.take_dead().empty() && ++rounds < 100000) {
+        p.data(2, at, std::string(16 * kib, 'x'));
+        at += 16 * kib;
+        // A repeated byte makes it owe an ACK.
+        p.data(2, 0, "x");
+        p.read(2);
+        chain out;
+        if (p.e.wants_transmit(1)) p.e.transmit(1, out, 64 * kib, p.now);
+        ASSERT_LE(p.e.memory(), 1 * mib);
+    }
+    EXPECT_LT(rounds, 100000u);
+}
+
+}  // namespace
+}  // namespace libp::stripe
