@@ -207,6 +207,7 @@ class world {
         std::size_t plan;
         int side;
         stream_id id;
+        outcome* result;
         instant next_read{};
         bool readable = false, writable = true, finished = false;
     };
@@ -284,14 +285,17 @@ class world {
     // -- applications
 
     void act() {
-        for (std::size_t n = 0; n < plans_.size(); ++n) {
+        while (first_unopened_ < plans_.size() &&
+               results_[{first_unopened_, plans_[first_unopened_].opener}].begun)
+            ++first_unopened_;
+        for (std::size_t n = first_unopened_; n < plans_.size(); ++n) {
             const stream_plan& p = plans_[n];
             outcome& o = results_[{n, p.opener}];
             if (o.begun || instant{} + p.start > now) continue;
             const stream_id id = ends[p.opener]->open({std::to_string(n), p.interactive}, now);
             if (id == 0) continue;
             o.begun = true;
-            apps_[p.opener].emplace(id, app{n, p.opener, id});
+            apps_[p.opener].emplace(id, app{n, p.opener, id, &o});
         }
         for (int side : {0, 1}) {
             event e;
@@ -308,7 +312,7 @@ class world {
         for (int side : {0, 1})
             for (const auto& [id, a] : apps_[side])
                 if (a.readable && a.next_read > now) at = std::min(at, a.next_read);
-        for (std::size_t n = 0; n < plans_.size(); ++n) {
+        for (std::size_t n = first_unopened_; n < plans_.size(); ++n) {
             const auto found = results_.find({n, plans_[n].opener});
             const bool begun = found != results_.end() && found->second.begun;
             if (!begun && instant{} + plans_[n].start > now)
@@ -331,7 +335,7 @@ class world {
                 return;
             }
             ends[side]->accept(e.id, now);
-            apps_[side].emplace(e.id, app{n, side, e.id});
+            apps_[side].emplace(e.id, app{n, side, e.id, &results_[{n, side}]});
             return;
         }
         const auto found = apps_[side].find(e.id);
@@ -341,7 +345,7 @@ class world {
             return;
         }
         app& a = found->second;
-        outcome& o = results_[{a.plan, side}];
+        outcome& o = *a.result;
         switch (e.what) {
             case event::kind::stream_ready:
                 o.ready = true;
@@ -370,7 +374,7 @@ class world {
     }
     void serve(app& a) {
         const stream_plan& p = plans_[a.plan];
-        outcome& o = results_[{a.plan, a.side}];
+        outcome& o = *a.result;
         engine& e = *ends[a.side];
         write(a, o, e);
         while (a.readable && p.read_chunk[a.side] > 0 && a.next_read <= now) {
@@ -421,7 +425,7 @@ class world {
         }
     }
     void verify(const app& a, const chain& data) {
-        outcome& o = results_[{a.plan, a.side}];
+        outcome& o = *a.result;
         for (std::size_t i = 0; i < data.slices(); ++i)
             for (std::uint8_t byte : data[i].view()) {
                 if (byte != pattern(a.plan, 1 - a.side, o.read)) {
@@ -433,8 +437,9 @@ class world {
             }
     }
     bool all_done() {
-        for (std::size_t n = 0; n < plans_.size(); ++n)
+        for (; first_undone_ < plans_.size(); ++first_undone_)
             for (int side : {0, 1}) {
+                const std::size_t n = first_undone_;
                 const outcome& o = results_[{n, side}];
                 if (o.ended || o.broken || o.aborted) continue;
                 // An end that never heard of the stream has nothing to end.
@@ -450,7 +455,7 @@ class world {
     std::map<std::pair<std::size_t, int>, outcome> results_;
     std::map<stream_id, app> apps_[2];
     std::vector<subflow_id> dead_;
-    std::size_t steps_ = 0;
+    std::size_t steps_ = 0, first_unopened_ = 0, first_undone_ = 0;
 };
 
 }  // namespace libp::stripe::sim

@@ -153,7 +153,7 @@ TEST(hostile, malformed_frames_cost_their_subflow_only) {
         EXPECT_EQ(p.send(h, payload).why, reason::protocol_error);
         EXPECT_TRUE(p.e.received(1, chain{}, p.now)) << "and stays broken";
         EXPECT_FALSE(p.e.wants_transmit(1));
-        p.e.subflow_down(1, p.now);
+        p.down();
         EXPECT_EQ(p.session_end(), reason::none);
         const auto again = p.frames(2);
         EXPECT_EQ(raw_peer::last_of(again, type::open).head.stream, id);

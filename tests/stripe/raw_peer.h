@@ -30,19 +30,25 @@ class raw_peer {
             e.subflow_up(id, false, now);
     }
 
+    // Subflow 1 dies; what the peer sends comes on the second from now on.
+    void down() {
+        home_ = 2;
+        e.subflow_down(1, now);
+    }
+
     // One frame arrives; length and CRC are filled in.
-    error send(wire::header h, std::string_view payload = {}, subflow_id on = 1) {
+    error send(wire::header h, std::string_view payload = {}, subflow_id on = 0) {
         chain c;
         writer_.small(c, h, bytes_of(payload), false);
-        const error failed = e.received(on, std::move(c), now);
+        const error failed = e.received(on ? on : home_, std::move(c), now);
         if (checked) e.check_invariants();
         return failed;
     }
-    error open(stream_id id, std::uint64_t credit = 1 << 20, subflow_id on = 1) {
+    error open(stream_id id, std::uint64_t credit = 1 << 20, subflow_id on = 0) {
         return send({.type = wire::type::open, .stream = id, .offset = credit}, {}, on);
     }
     error data(stream_id id, std::uint64_t at, std::string_view text, bool fin = false,
-               subflow_id on = 1) {
+               subflow_id on = 0) {
         return send({.type = wire::type::data,
                      .flags = fin ? wire::flag::fin : std::uint8_t{0},
                      .stream = id,
@@ -50,7 +56,7 @@ class raw_peer {
                     text, on);
     }
     error rst(stream_id id, std::uint64_t final_size, reason why = reason::local_abort,
-              subflow_id on = 1) {
+              subflow_id on = 0) {
         return send({.type = wire::type::rst,
                      .aux = wire::code_of(why),
                      .stream = id,
@@ -77,7 +83,7 @@ class raw_peer {
     error path_ack(subflow_id of, std::uint64_t up_to) {
         std::string payload(8, '\0');
         store_be32(reinterpret_cast<std::uint8_t*>(payload.data()), of);
-        return send({.type = wire::type::path_ack, .offset = up_to}, payload, 2);
+        return send({.type = wire::type::path_ack, .offset = up_to}, payload);
     }
 
     struct seen {
@@ -154,6 +160,7 @@ class raw_peer {
         return o;
     }
     frame_writer writer_;
+    subflow_id home_ = 1;
 
   public:
     engine e;

@@ -125,5 +125,183 @@ TEST(transfer, random_weather) {
     }
 }
 
+// Twenty small frames over two subflows, one of which dies after byte 0, 1, 2 ... of either direction: at every boundary of
+// a frame and everywhere inside.
+TEST(transfer, one_subflow_dies_at_every_byte) {
+    const link_shape small{
+        .bytes_per_second = 1e6, .delay = 1ms, .queue = 200, .largest_packet = 64};
+    engine_options o;
+    o.send_buffer = 100;
+    std::uint64_t resent = 0;
+    for (int to : {0, 1}) {
+        for (std::uint64_t at = 0;; ++at) {
+            SCOPED_TRACE("cut when " + std::to_string(at) + " bytes arrived at end " +
+                         std::to_string(to));
+            world w(1, o);
+            w.up(1, small);
+            w.up(2, small);
+            w.plan({.up = 1500, .down = 500, .write_chunk = 100});
+            w.cut_after(1, to, at);
+            ASSERT_TRUE(w.run());
+            ASSERT_EQ(w.at(0, 0).read, 500u);
+            ASSERT_EQ(w.at(0, 1).read, 1500u);
+            ASSERT_TRUE(w.at(0, 0).ended && w.at(0, 1).ended);
+            resent += w.ends[0]->stats(2).resent;
+            const bool died = w.cuts > 0;
+            w.run_for(1s);
+            w.expect_empty();
+            if (!died) break;
+            ASSERT_LT(at, 10'000u);
+        }
+    }
+    EXPECT_GT(resent, 0u);
+}
+
+// Every subflow dies again and again; somebody keeps dialling.
+TEST(transfer, a_storm_of_deaths) {
+    for (std::uint64_t seed : test_seeds(10)) {
+        SCOPED_TRACE(seed_note(seed));
+        world w(seed);
+        w.check_every = 10;
+        w.plan({.up = 3'000'000, .down = 3'000'000});
+        w.plan({.up = 1000, .down = 2'000'000, .interactive = true});
+        subflow_id next = 1;
+        for (int i = 0; i < 400; ++i) {
+            w.up(next++, {.bytes_per_second = 10e6, .delay = 3ms});
+            w.run_for(std::chrono::microseconds(w.random.below(12'000)));
+            if (w.paths() > 2) w.cut(w.path_ids()[w.random.below(3)], w.random.below(50'000));
+        }
+        ASSERT_TRUE(w.run());
+        w.run_for(1s);
+        w.expect_empty();
+    }
+}
+
+TEST(transfer, three_of_four_die_and_the_last_carries_on) {
+    world w(3);
+    for (subflow_id id : {1u, 2u, 3u, 4u})
+        w.up(id);
+    w.plan({.up = 10'000'000});
+    w.run_for(30ms);
+    for (subflow_id id : {1u, 2u, 3u})
+        w.cut(id);
+    ASSERT_TRUE(w.run());
+    EXPECT_LT(seconds(w.now - instant{}), 0.3) << "50 MB/s is what is left";
+}
+
+TEST(transfer, all_die_and_it_goes_on_where_it_was) {
+    world w(4);
+    w.up(1);
+    w.up(2);
+    w.plan({.up = 5'000'000, .down = 1'000'000});
+    w.run_for(25ms);
+    w.cut(1, 1000);
+    w.cut(2);
+    const std::uint64_t had = w.at(0, 1).read;
+    EXPECT_GT(had, 0u);
+    EXPECT_LT(had, 5'000'000u);
+    w.run_for(30s);
+    EXPECT_EQ(w.at(0, 1).read, had);
+    w.up(3);
+    ASSERT_TRUE(w.run());
+    EXPECT_EQ(w.at(0, 1).read, 5'000'000u);
+    w.run_for(1s);
+    w.expect_empty();
+}
+
+// A subflow that goes silent without dying is noticed by its heart beat; nothing is lost.
+TEST(transfer, a_black_hole_is_given_up) {
+    world w(5);
+    for (subflow_id id : {1u, 2u, 3u, 4u})
+        w.up(id);
+    w.plan({.up = 10'000'000});
+    w.run_for(20ms);
+    w.freeze(2, true);
+    ASSERT_TRUE(w.run());
+    EXPECT_FALSE(w.is_up(2));
+    EXPECT_LT(seconds(w.now - instant{}), 61.0);
+    w.run_for(1s);
+    w.expect_empty();
+}
+
+TEST(transfer, half_closed_both_ways) {
+    for (int opener : {0, 1}) {
+        world w(6);
+        w.up(1);
+        w.up(2);
+        w.plan({.opener = opener, .up = 0, .down = 5'000'000});
+        w.plan({.opener = opener, .up = 5'000'000, .down = 0});
+        w.plan({.opener = opener, .up = 0, .down = 0});
+        w.run_for(10ms);
+        w.cut(1);  // with the FINs and their ACKs, confirmed or not
+        ASSERT_TRUE(w.run());
+        EXPECT_EQ(w.at(0, opener).read, 5'000'000u);
+        EXPECT_EQ(w.at(1, 1 - opener).read, 5'000'000u);
+        w.run_for(1s);
+        w.expect_empty();
+    }
+}
+
+TEST(transfer, who_never_reads_costs_only_his_own_window) {
+    engine_options o;
+    o.memory_budget = 4 * mib;
+    world w(7, o);
+    w.budget = o.memory_budget;
+    for (subflow_id id : {1u, 2u, 3u})
+        w.up(id);
+    for (int i = 0; i < 5; ++i)
+        w.plan({.up = 3'000'000, .read_chunk = {SIZE_MAX, 0}});
+    w.run_for(1s);
+    EXPECT_LE(w.largest_memory[1], 5 * 256 * kib + 3 * 64 * kib);
+    const std::size_t stuck = w.ends[1]->memory();
+    EXPECT_GT(stuck, 500 * kib) << "they were granted something";
+    const instant start = w.now;
+    w.plan({.up = 20'000'000});
+    while (!w.at(5, 1).ended && w.step(start + 10s)) {
+    }
+    EXPECT_EQ(w.at(5, 1).read, 20'000'000u);
+    EXPECT_LT(seconds(w.now - start), 20e6 / 150e6 * 1.6);
+}
+
+TEST(transfer, slow_readers_slow_nobody_else) {
+    world w(8);
+    w.up(1);
+    w.up(2);
+    w.plan({.up = 500'000, .read_chunk = {SIZE_MAX, 1000}, .read_every = {0ms, 5ms}});
+    w.plan({.up = 5'000'000});
+    ASSERT_TRUE(w.run());
+    w.run_for(1s);
+    w.expect_empty();
+}
+
+TEST(transfer, ten_thousand_streams) {
+    world w(9);
+    w.check_every = 0;
+    for (subflow_id id : {1u, 2u, 3u, 4u})
+        w.up(id);
+    for (int i = 0; i < 10'000; ++i)
+        w.plan({.opener = i % 2, .up = 500, .down = 700});
+    ASSERT_TRUE(w.run());
+    w.run_for(1s);
+    w.expect_empty();
+    for (auto& e : w.ends)
+        e->check_invariants();
+}
+
+TEST(transfer, the_same_seed_is_the_same_run) {
+    const auto trace = [] {
+        world w(11);
+        w.up(1);
+        w.up(2, {.bytes_per_second = 3e6, .delay = 20ms});
+        w.plan({.up = 2'000'000, .down = 100'000});
+        w.plan({.opener = 1, .up = 300'000});
+        w.run_for(30ms);
+        w.cut(2, 5000);
+        EXPECT_TRUE(w.run());
+        return std::pair(w.now, w.ends[0]->stats(1).sent_bytes);
+    };
+    EXPECT_EQ(trace(), trace());
+}
+
 }  // namespace
 }  // namespace libp::stripe::sim

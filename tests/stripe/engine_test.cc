@@ -1,0 +1,430 @@
+// What one engine promises its driver and its applications, seen from a peer played by hand.
+
+#include "raw_peer.h"
+
+#include <algorithm>
+
+namespace libp::stripe {
+namespace {
+
+namespace type = wire::type;
+
+std::vector<event::kind> kinds(const std::vector<event>& all) {
+    std::vector<event::kind> out;
+    for (const event& e : all)
+        out.push_back(e.what);
+    return out;
+}
+
+TEST(engine, says_what_the_page_says) {
+    raw_peer p({}, 1);
+    const stream_id id = p.e.open({"host:80", true}, p.now);
+    EXPECT_EQ(id, 1u);
+    EXPECT_EQ(p.write(id, "hello"), 5u);
+    p.e.finish(id, p.now);
+    const auto all = p.frames();
+    ASSERT_EQ(all.size(), 2u);
+    EXPECT_EQ(all[0].head.type, type::open);
+    EXPECT_EQ(all[0].head.aux, 1) << "interactive";
+    EXPECT_EQ(all[0].head.offset, p.options.first_window);
+    EXPECT_EQ(all[0].payload, std::string("\0\1\0\7host:80", 11));
+    EXPECT_EQ(all[1].head.type, type::data);
+    EXPECT_EQ(all[1].head.flags, wire::flag::fin);
+    EXPECT_EQ(all[1].payload, "hello");
+
+    p.send({.type = type::open_ok, .stream = id, .offset = 100'000});
+    p.ack(id, 5, {}, true);
+    p.data(id, 0, "world", true);
+    EXPECT_EQ(kinds(p.events()),
+              (std::vector{event::kind::stream_ready, event::kind::stream_fin_acked,
+                           event::kind::stream_readable}));
+    EXPECT_EQ(p.read(id), "world");
+    const auto answer = p.frames();
+    const auto final_ack = raw_peer::last_of(answer, type::ack);
+    EXPECT_EQ(final_ack.head.flags, wire::flag::fin);
+    EXPECT_EQ(final_ack.head.offset, 5u);
+    EXPECT_FALSE(p.e.ended(id)) << "the peer has not confirmed that it knows";
+    // A PATH_ACK has no claim on being confirmed itself.
+    p.send({.type = type::path_ack, .offset = p.e.stats(1).sent_bytes},
+           std::string("\0\0\0\1\0\0\0\0", 8));
+    EXPECT_TRUE(p.e.ended(id));
+    EXPECT_EQ(p.e.stats(1).in_flight, 0u);
+    EXPECT_EQ(p.e.memory(), 0u);
+    EXPECT_EQ(p.e.granted(), 0u);
+}
+
+TEST(engine, the_first_bytes_go_before_the_answer_and_no_more) {
+    raw_peer p;
+    const stream_id id = p.e.open({"x"}, p.now);
+    p.write(id, std::string(10'000, 'x'));
+    std::size_t sent = 0;
+    for (const auto& f : p.frames()) {
+        EXPECT_NE(f.head.type, type::blocked) << "the answer brings the credit anyhow";
+        if (f.head.type == type::data) sent += f.payload.size();
+    }
+    EXPECT_EQ(sent, p.options.peer_initial_credit);
+    p.send({.type = type::open_ok, .stream = id, .offset = 6'000});
+    const auto more = p.frames();
+    EXPECT_EQ(raw_peer::last_of(more, type::data).payload.size(),
+              6'000 - p.options.peer_initial_credit);
+    EXPECT_EQ(raw_peer::last_of(more, type::blocked).head.offset, 6'000u);
+    EXPECT_EQ(raw_peer::last_of(p.frames(), type::blocked).head.type, 0) << "said once";
+}
+
+TEST(engine, credit_is_absolute_and_the_greatest_counts) {
+    raw_peer p;
+    const stream_id id = p.e.open({"x"}, p.now);
+    p.send({.type = type::credit, .stream = id, .offset = 9'000});
+    p.send({.type = type::credit, .stream = id, .offset = 8'000});
+    p.send({.type = type::open_ok, .stream = id, .offset = 5'000});
+    p.send({.type = type::credit, .stream = id, .offset = 9'000});
+    p.write(id, std::string(20'000, 'x'));
+    EXPECT_EQ(raw_peer::last_of(p.frames(), type::blocked).head.offset, 9'000u);
+}
+
+TEST(engine, writers_are_told_when_there_is_room) {
+    engine_options o;
+    o.send_buffer = 10'000;
+    raw_peer p(o);
+    const stream_id id = p.e.open({"x"}, p.now);
+    p.send({.type = type::open_ok, .stream = id, .offset = 1 << 20});
+    EXPECT_EQ(p.write(id, std::string(8'000, 'x')), 8'000u);
+    EXPECT_EQ(p.write(id, std::string(8'000, 'x')), 2'000u);
+    EXPECT_EQ(p.write(id, "x"), 0u);
+    EXPECT_EQ(kinds(p.events()), (std::vector{event::kind::stream_ready}));
+    p.frames();
+    EXPECT_EQ(kinds(p.events()), (std::vector{event::kind::stream_writable}));
+    EXPECT_EQ(p.write(id, "x"), 1u);
+    p.frames();
+    EXPECT_TRUE(p.events().empty()) << "nobody was refused";
+}
+
+TEST(engine, what_was_not_confirmed_goes_again_when_its_subflow_dies) {
+    raw_peer p;
+    const stream_id id = p.e.open({"x"}, p.now);
+    p.send({.type = type::open_ok, .stream = id, .offset = 1 << 20});
+    p.write(id, std::string(1000, 'a'));
+    p.frames(1);
+    const std::uint64_t first = p.e.stats(1).sent_bytes;
+    p.write(id, std::string(1000, 'b'));
+    p.e.finish(id, p.now);
+    p.frames(1);
+    EXPECT_EQ(p.e.memory(), 2000u);
+    p.path_ack(1, first);
+    EXPECT_EQ(p.e.memory(), 1000u) << "what is confirmed is let go of";
+    p.frames(2);
+    // Of the second frame the middle has come by another way: an ACK says so, before and after the death.
+    p.ack(id, 1000, {{1200, 1300}});
+    p.down();
+    EXPECT_EQ(p.e.memory(), 900u);
+    p.ack(id, 1000, {{1200, 1400}});
+    EXPECT_EQ(p.e.memory(), 800u);
+    std::vector<std::pair<std::uint64_t, std::uint64_t>> resent;
+    for (const auto& f : p.frames(2)) {
+        if (f.head.type != type::data) continue;
+        EXPECT_TRUE(f.head.has(wire::flag::resent));
+        EXPECT_EQ(f.head.has(wire::flag::fin), f.head.offset == 1400);
+        EXPECT_EQ(f.payload, std::string(f.head.length, 'b'));
+        resent.emplace_back(f.head.offset, f.head.offset + f.head.length);
+    }
+    EXPECT_EQ(resent,
+              (std::vector<std::pair<std::uint64_t, std::uint64_t>>{{1000, 1200}, {1400, 2000}}));
+    EXPECT_EQ(p.e.stats(2).resent, 800u);
+}
+
+TEST(engine, every_duty_survives_its_subflow) {
+    raw_peer p;
+    const stream_id ours = p.e.open({"x"}, p.now);
+    const stream_id aborted = p.e.open({"y"}, p.now);
+    p.open(2);
+    p.e.accept(2, p.now);
+    p.open(4);
+    p.e.refuse(4, {reason::unreachable}, p.now);
+    p.frames(1);
+    p.e.abort(aborted, {reason::timed_out}, p.now);
+    p.frames(1);
+    p.down();
+    const auto again = p.frames(2);
+    EXPECT_EQ(raw_peer::last_of(again, type::open).head.stream, ours);
+    EXPECT_EQ(raw_peer::last_of(again, type::open_ok).head.stream, 2u);
+    std::vector<std::uint16_t> codes;
+    for (const auto& f : again)
+        if (f.head.type == type::rst) codes.push_back(f.head.aux);
+    EXPECT_EQ(codes,
+              (std::vector{wire::code_of(reason::unreachable), wire::code_of(reason::timed_out)}));
+}
+
+TEST(engine, current_credit_and_acks_are_said_again_after_a_death) {
+    raw_peer p;
+    p.open(2);
+    p.e.accept(2, p.now);
+    p.frames(1);
+    p.path_ack(1, p.e.stats(1).sent_bytes);
+    for (std::uint64_t at = 0; at < 256 * kib; at += 64 * kib)
+        p.data(2, at, std::string(64 * kib, 'x'));
+    p.read(2);
+    p.data(2, 300 * kib, "y");
+    const auto credit = raw_peer::last_of(p.frames(1), type::credit);
+    EXPECT_EQ(credit.head.offset, 512 * kib);
+    p.down();
+    const auto again = p.frames(2);
+    EXPECT_EQ(raw_peer::last_of(again, type::credit).head.offset, 512 * kib);
+    const auto ack = raw_peer::last_of(again, type::ack);
+    EXPECT_EQ(ack.head.offset, 256 * kib);
+    EXPECT_EQ(ack.head.aux, 1);
+    EXPECT_EQ(load_be64(reinterpret_cast<const std::uint8_t*>(ack.payload.data())), 300 * kib);
+}
+
+TEST(engine, a_window_grows_when_a_quick_reader_is_starved) {
+    const auto limit_after = [](duration reader_takes) {
+        raw_peer p;
+        p.open(2);
+        p.e.accept(2, p.now);
+        p.frames();
+        for (std::uint64_t at = 0; at < 256 * kib; at += 64 * kib)
+            p.data(2, at, std::string(64 * kib, 'x'));
+        p.send({.type = type::blocked, .stream = 2, .offset = 256 * kib});
+        p.now += reader_takes;
+        p.read(2);
+        return raw_peer::last_of(p.frames(), type::credit).head.offset;
+    };
+    EXPECT_EQ(limit_after(1ms), 256 * kib + 512 * kib);
+    EXPECT_EQ(limit_after(1s), 256 * kib + 256 * kib) << "it is the reader that is slow";
+}
+
+TEST(engine, a_path_ack_waits_for_64_kib_or_25_ms_or_a_ping) {
+    raw_peer p;
+    const instant idle = p.e.next_timer();
+    EXPECT_EQ(idle, p.now + p.options.heartbeat);
+    p.open(2);
+    p.events();
+    EXPECT_FALSE(p.e.wants_transmit(1));
+    EXPECT_EQ(p.e.next_timer(), p.now + 25ms);
+    p.now += 24ms;
+    p.e.on_timer(p.now);
+    EXPECT_FALSE(p.e.wants_transmit(1));
+    p.now += 1ms;
+    p.e.on_timer(p.now);
+    auto all = p.frames(1);
+    ASSERT_EQ(all.size(), 1u);
+    EXPECT_EQ(all[0].head.type, type::path_ack);
+    EXPECT_EQ(all[0].head.offset, wire::header_size);
+    EXPECT_EQ(load_be32(reinterpret_cast<const std::uint8_t*>(all[0].payload.data() + 4)), 25'000u);
+
+    p.send({.type = type::pong, .offset = 5});
+    EXPECT_GT(p.e.next_timer(), p.now + 1s) << "a PONG elicits nothing";
+    p.send({.type = type::ping, .offset = 42});
+    all = p.frames(1);
+    ASSERT_EQ(all.size(), 2u);
+    EXPECT_EQ(all[0].head.offset, 3 * wire::header_size);
+    EXPECT_EQ(all[1].head.type, type::pong);
+    EXPECT_EQ(all[1].head.offset, 42u);
+
+    p.e.accept(2, p.now);
+    p.frames(1);
+    p.data(2, 0, std::string(60'000, 'x'));
+    EXPECT_FALSE(p.e.wants_transmit(1));
+    p.data(2, 60'000, std::string(6'000, 'x'));
+    EXPECT_TRUE(p.e.wants_transmit(1));
+}
+
+TEST(engine, an_idle_session_only_beats_its_heart) {
+    raw_peer p({}, 1);
+    for (int i = 0; i < 5; ++i) {
+        const instant next = p.e.next_timer();
+        EXPECT_EQ(next, p.now + p.options.heartbeat);
+        p.now = next;
+        p.e.on_timer(p.now);
+        const auto all = p.frames(1);
+        ASSERT_EQ(all.size(), 1u);
+        EXPECT_EQ(all[0].head.type, type::ping);
+        p.send({.type = type::pong});
+    }
+}
+
+TEST(engine, a_subflow_that_answers_nothing_is_given_up_after_a_minute) {
+    raw_peer p;
+    const instant start = p.now;
+    std::vector<subflow_id> dead;
+    while (dead.empty() && p.now < start + 10min) {
+        p.now = p.e.next_timer();
+        p.e.on_timer(p.now);
+        p.frames(1);
+        p.frames(2);
+        p.send({.type = type::pong}, {}, 2);
+        dead = p.e.take_dead();
+    }
+    EXPECT_EQ(dead, (std::vector<subflow_id>{1}));
+    EXPECT_EQ(p.now, start + p.options.dead_after);
+    EXPECT_TRUE(p.e.take_dead().empty()) << "said once";
+    EXPECT_FALSE(p.e.wants_transmit(1));
+}
+
+TEST(engine, a_clock_that_jumps_kills_nobody) {
+    raw_peer p({}, 1);
+    p.now += 1h;  // the machine slept
+    p.e.on_timer(p.now);
+    EXPECT_TRUE(p.e.take_dead().empty());
+    EXPECT_EQ(raw_peer::last_of(p.frames(1), type::ping).head.type, type::ping);
+    p.send({.type = type::pong});
+    EXPECT_EQ(p.e.next_timer(), p.now + p.options.heartbeat);
+}
+
+TEST(engine, interactive_streams_go_first_and_starve_nobody) {
+    engine_options o;
+    o.peer_initial_credit = 16 * mib;
+    o.send_buffer = 8 * mib;
+    raw_peer p(o);
+    const stream_id bulk = p.e.open({"bulk"}, p.now);
+    const stream_id quick = p.e.open({"quick", true}, p.now);
+    p.write(bulk, std::string(1 * mib, 'b'));
+    p.write(quick, std::string(4 * mib, 'q'));
+    std::vector<stream_id> order;
+    for (const auto& f : p.frames())
+        if (f.head.type == type::data) order.push_back(f.head.stream);
+    ASSERT_GE(order.size(), 20u);
+    EXPECT_EQ(std::count(order.begin(), order.begin() + 4, quick), 4);
+    EXPECT_EQ(order[4], bulk);
+    EXPECT_EQ(std::count(order.begin(), order.begin() + 20, bulk), 4);
+}
+
+TEST(engine, bulk_streams_share_alike) {
+    engine_options o;
+    o.peer_initial_credit = 16 * mib;
+    o.max_frame = 16 * kib;
+    raw_peer p(o);
+    std::vector<stream_id> ids;
+    for (int i = 0; i < 3; ++i) {
+        ids.push_back(p.e.open({"x"}, p.now));
+        p.write(ids.back(), std::string(256 * kib, 'x'));
+    }
+    std::map<stream_id, std::size_t> sent;
+    for (const auto& f : p.frames()) {
+        sent[f.head.stream] += f.payload.size();
+        std::size_t least = SIZE_MAX, most = 0;
+        for (stream_id id : ids) {
+            least = std::min(least, sent[id]);
+            most = std::max(most, sent[id]);
+        }
+        EXPECT_LE(most - least, 64 * kib + 100) << "a quantum apart at most";
+    }
+}
+
+TEST(engine, no_more_streams_than_agreed) {
+    engine_options o;
+    o.max_streams = 4;
+    raw_peer p(o);
+    EXPECT_NE(p.e.open({"x"}, p.now), 0u);
+    EXPECT_NE(p.e.open({"x"}, p.now), 0u);
+    p.open(2);
+    p.data(4, 0, "overtook");
+    EXPECT_EQ(p.e.open({"x"}, p.now), 0u);
+    p.frames();
+    p.open(6);
+    const auto refused = raw_peer::last_of(p.frames(), type::rst);
+    EXPECT_EQ(refused.head.stream, 6u);
+    EXPECT_EQ(refused.head.aux, wire::code_of(reason::limit));
+    EXPECT_EQ(p.session_end(), reason::none);
+    p.e.refuse(2, {reason::refused}, p.now);
+    EXPECT_NE(p.e.open({"x"}, p.now), 0u);
+}
+
+TEST(engine, no_more_grants_than_the_budget) {
+    engine_options o;
+    o.memory_budget = 64 * kib;
+    raw_peer p(o);
+    std::size_t opened = 0;
+    for (stream_id id = 2; id <= 200; id += 2) {
+        p.open(id);
+        p.e.accept(id, p.now);
+        EXPECT_LE(p.e.granted(), o.memory_budget);
+    }
+    for (const event& e : p.events())
+        opened += e.what == event::kind::stream_opened;
+    EXPECT_GE(opened, 12u);
+    EXPECT_LE(opened, 16u);
+    EXPECT_EQ(p.session_end(), reason::none);
+}
+
+TEST(engine, an_open_that_asks_for_the_impossible) {
+    raw_peer p;
+    const auto refused_for = [&](wire::header h, std::string_view tlvs) {
+        static stream_id id = 0;
+        h.type = type::open;
+        h.stream = id += 2;
+        p.send(h, tlvs);
+        EXPECT_TRUE(p.events().empty());
+        return wire::reason_of(raw_peer::last_of(p.frames(), type::rst).head.aux);
+    };
+    EXPECT_EQ(refused_for({.aux = 2}, ""), reason::unsupported);
+    EXPECT_EQ(refused_for({}, std::string("\x80\x07\0\0", 4)), reason::unsupported);
+    EXPECT_EQ(refused_for({}, std::string("\0\1\0\5abc", 7)), reason::protocol_error);
+    EXPECT_EQ(refused_for({}, "abc"), reason::protocol_error);
+    p.send({.type = type::open, .stream = 100}, std::string("\0\7\0\1?\0\1\0\1t", 10));
+    const auto all = p.events();
+    ASSERT_EQ(all.size(), 1u);
+    EXPECT_EQ(all[0].request.target, "t") << "unknown TLVs are skipped";
+}
+
+TEST(engine, what_came_in_order_outlives_the_reset) {
+    raw_peer p;
+    p.open(2);
+    p.data(2, 0, "read this");
+    p.data(2, 100, "not this");
+    p.rst(2, 200, reason::idle_timeout);
+    const auto all = p.events();
+    ASSERT_EQ(all.size(), 2u);
+    EXPECT_EQ(all[0].what, event::kind::stream_opened);
+    EXPECT_EQ(all[1].what, event::kind::stream_broken);
+    EXPECT_EQ(all[1].why.why, reason::idle_timeout);
+    EXPECT_EQ(all[1].unread.to_string(), "read this");
+    chain c;
+    EXPECT_EQ(p.e.read(2, c, 100, p.now).status, io_status::broken);
+    EXPECT_EQ(p.e.memory(), 0u);
+}
+
+TEST(engine, no_event_follows_an_abort) {
+    raw_peer p;
+    p.open(2);
+    p.open(4);
+    p.data(2, 0, "x");
+    p.data(4, 0, "x");
+    p.rst(4, 1);
+    p.e.abort(2, {reason::local_abort}, p.now);
+    p.e.abort(4, {reason::local_abort}, p.now);
+    EXPECT_TRUE(p.events().empty());
+    EXPECT_EQ(raw_peer::last_of(p.frames(), type::rst).head.aux, wire::code_of(reason::peer_reset));
+    p.open(6);
+    EXPECT_EQ(p.events().size(), 1u);
+}
+
+TEST(engine, letting_go_of_a_stream_that_is_over_resets_nothing) {
+    raw_peer p;
+    const stream_id id = p.e.open({"x"}, p.now);
+    p.e.finish(id, p.now);
+    p.frames();
+    p.send({.type = type::open_ok, .stream = id});
+    p.ack(id, 0, {}, true);
+    p.data(id, 0, "", true);
+    chain c;
+    EXPECT_EQ(p.e.read(id, c, 1, p.now).status, io_status::fin);
+    p.e.abort(id, {reason::local_abort}, p.now);
+    const auto all = p.frames();
+    EXPECT_EQ(raw_peer::last_of(all, type::rst).head.type, 0);
+    EXPECT_EQ(raw_peer::last_of(all, type::ack).head.flags, wire::flag::fin);
+    p.path_ack(1, p.e.stats(1).sent_bytes);
+    EXPECT_TRUE(p.e.ended(id));
+}
+
+TEST(engine, round_trips_are_measured_without_the_peers_delay) {
+    raw_peer p;
+    p.e.open({"x"}, p.now);
+    p.frames(1);
+    p.now += 60ms;
+    p.send({.type = type::path_ack, .offset = p.e.stats(1).sent_bytes},
+           std::string("\0\0\0\1\0\0\x4e\x20", 8));  // held for 20 ms
+    EXPECT_EQ(p.e.stats(1).srtt, 40ms);
+}
+
+}  // namespace
+}  // namespace libp::stripe
