@@ -1,0 +1,231 @@
+// The engine against a peer and a driver that do anything: the input is a little program of their moves. Frames are well formed enough to be
+// read; what they say is arbitrary. Invariants hold after every move, memory stays bounded, and nothing crashes.
+
+#include <libp/assert.h>
+#include <libp/block.h>
+#include <libp/endian.h>
+#include <libp/stripe/engine.h>
+#include <libp/stripe/wire.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "stripe/frame_writer.h"
+
+using namespace libp;
+using namespace libp::stripe;
+
+namespace {
+
+class program {
+  public:
+    program(const std::uint8_t* data, std::size_t size) : data_(data), left_(size) {}
+    bool over() const { return left_ == 0; }
+    std::uint8_t byte() {
+        if (left_ == 0) return 0;
+        --left_;
+        return *data_++;
+    }
+    // Small numbers mostly, and the ends of all ranges sometimes.
+    std::uint64_t number() {
+        const std::uint8_t b = byte();
+        if (b < 192) return b;
+        if (b < 240) return std::uint64_t{byte()} << 8 | byte();
+        const std::uint64_t ends[] = {
+            4 * kib,          4 * kib - 1,          256 * kib, 256 * kib - 1, UINT32_MAX,
+            wire::credit_max, wire::credit_max + 1, UINT64_MAX};
+        return ends[b % 8];
+    }
+
+  private:
+    const std::uint8_t* data_;
+    std::size_t left_;
+};
+
+class driver {
+  public:
+    driver() : e_(blocks_, options(), now_) {}
+
+    void run(program& p) {
+        while (!p.over()) {
+            move(p);
+            e_.check_invariants();
+            check(e_.memory() < 8 * mib, "memory is not bounded");
+            check(e_.granted() <= options().memory_budget, "grants are not bounded");
+        }
+    }
+
+  private:
+    static engine_options options() {
+        engine_options o;
+        o.max_streams = 24;
+        o.memory_budget = 512 * kib;
+        o.send_buffer = 8 * kib;
+        o.peer_initial_credit = 2 * kib;
+        o.max_frame = 16 * kib;
+        return o;
+    }
+
+    void move(program& p) {
+        switch (p.byte() % 16) {
+            case 0:
+                up(p.byte() % 4);
+                break;
+            case 1:
+                down(p.byte() % 4);
+                break;
+            case 2: {
+                const stream_id id = e_.open({"target", p.byte() % 2 == 0}, now_);
+                if (id != 0) ids_.push_back(id);
+                break;
+            }
+            case 3:
+                write(p);
+                break;
+            case 4:
+                finish(p);
+                break;
+            case 5:
+                read(p);
+                break;
+            case 6:
+                e_.abort(some_id(p), {reason::local_abort}, now_);
+                break;
+            case 7:
+                answer(p);
+                break;
+            case 8:
+                transmit(p.byte() % 4, 1 + p.number() % (64 * kib));
+                break;
+            case 9:
+                wait(p);
+                break;
+            default:
+                frame(p);
+        }
+        listen();
+    }
+
+    bool is_up(subflow_id id) const { return std::find(up_.begin(), up_.end(), id) != up_.end(); }
+    void up(subflow_id id) {
+        if (is_up(id)) return;
+        up_.push_back(id);
+        e_.subflow_up(id, id % 2 == 0, now_);
+    }
+    void down(subflow_id id) {
+        std::erase(up_, id);
+        e_.subflow_down(id, now_);
+    }
+    stream_id some_id(program& p) {
+        const std::uint8_t b = p.byte();
+        return ids_.empty() ? b : ids_[b % ids_.size()];
+    }
+    bool finished(stream_id id) const {
+        return std::find(finished_.begin(), finished_.end(), id) != finished_.end();
+    }
+    void write(program& p) {
+        const stream_id id = some_id(p);
+        if (finished(id)) return;
+        const std::vector<std::uint8_t> text(1 + p.number() % (20 * kib), 'w');
+        chain c;
+        c.append_copy(blocks_, text);
+        e_.write(id, c, now_);
+    }
+    void finish(program& p) {
+        const stream_id id = some_id(p);
+        e_.finish(id, now_);
+        finished_.push_back(id);
+    }
+    void read(program& p) {
+        chain c;
+        e_.read(some_id(p), c, 1 + p.number() % (64 * kib), now_);
+    }
+    void answer(program& p) {
+        if (unanswered_.empty()) return;
+        const stream_id id = unanswered_.back();
+        unanswered_.pop_back();
+        if (p.byte() % 4 == 0) {
+            e_.refuse(id, {reason::refused}, now_);
+        } else {
+            e_.accept(id, now_);
+        }
+    }
+    void transmit(subflow_id id, std::size_t budget) {
+        if (!is_up(id)) return;
+        chain out;
+        const bool wanted = e_.wants_transmit(id);
+        const std::size_t n = e_.transmit(id, out, budget, now_);
+        check(n == out.size() && (n > 0) == wanted, "wants_transmit() and transmit() disagree");
+        check(n <= budget + options().max_frame + 64 * kib, "a budget was overdrawn");
+    }
+    void wait(program& p) {
+        now_ += std::chrono::milliseconds(p.number() % 100'000);
+        if (e_.next_timer() <= now_) e_.on_timer(now_);
+        for (subflow_id id : e_.take_dead())
+            down(id);
+    }
+    void listen() {
+        event ev;
+        while (e_.next_event(ev)) {
+            if (ev.what != event::kind::stream_opened) continue;
+            ids_.push_back(ev.id);
+            unanswered_.push_back(ev.id);
+        }
+    }
+    void frame(program& p) {
+        const subflow_id on = p.byte() % 4;
+        if (!is_up(on)) return;
+        static constexpr std::uint8_t types[] = {
+            wire::type::data,     wire::type::data, wire::type::data,    wire::type::open,
+            wire::type::open_ok,  wire::type::rst,  wire::type::ack,     wire::type::credit,
+            wire::type::path_ack, wire::type::ping, wire::type::blocked, wire::type::goaway};
+        const std::uint8_t t = p.byte();
+        wire::header h{.type = t < 250 ? types[t % std::size(types)] : t};
+        h.flags = p.byte() % 4 == 0 ? wire::flag::fin : std::uint8_t{0};
+        const std::uint8_t s = p.byte();
+        h.stream = s < 200 ? s % 32 : static_cast<std::uint32_t>(p.number());
+        h.offset = p.number();
+        std::vector<std::uint8_t> payload;
+        if (h.type == wire::type::ack) {
+            h.aux = p.byte() % 4;
+            for (int i = 0; i < 2 * h.aux; ++i) {
+                payload.resize(payload.size() + 8);
+                store_be64(payload.data() + payload.size() - 8, p.number());
+            }
+        } else if (h.type == wire::type::path_ack) {
+            payload.resize(8);
+            payload[3] = p.byte() % 4;
+            if (p.byte() % 2 == 0) h.offset = e_.stats(payload[3]).sent_bytes;
+        } else if (h.type == wire::type::data || h.type == wire::type::ping ||
+                   h.type == wire::type::open) {
+            payload.resize(p.number() % (16 * kib), 'd');
+            if (h.type == wire::type::open) payload.resize(payload.size() % 100);
+        } else if (h.type == wire::type::rst) {
+            h.aux = p.byte();
+        }
+        if (h.type != wire::type::data && h.type != wire::type::ack) h.flags = 0;
+        chain c;
+        writer_.small(c, h, payload, p.byte() % 2 == 0);
+        if (e_.received(on, std::move(c), now_)) down(on);
+    }
+
+    block_pool blocks_;
+    instant now_{};
+    frame_writer writer_{blocks_};
+    engine e_;
+    std::vector<subflow_id> up_;
+    std::vector<stream_id> ids_, unanswered_, finished_;
+};
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    if (size > 4096) return 0;
+    program p(data, size);
+    driver d;
+    d.run(p);
+    return 0;
+}
