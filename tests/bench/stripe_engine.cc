@@ -8,10 +8,10 @@
 #include <libp/chain.h>
 #include <libp/stripe/engine.h>
 
-#include <ctime>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <deque>
 
 using namespace libp;

@@ -65,7 +65,7 @@ class send_stream {
     bool fin_acked() const noexcept { return fin_acked_; }
     const std::map<std::uint64_t, fragment>& lost_fragments() const noexcept { return lost_; }
 
-    std::size_t bound = 0;  // of the unsent bytes, as the last write() had it
+    std::size_t bound = 0;           // of the unsent bytes, as the last write() had it
     bool wants_room = false;         // write() took less than it was offered
     std::uint64_t blocked_told = 0;  // BLOCKED was sent for this limit
 
