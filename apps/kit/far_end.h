@@ -5,8 +5,7 @@
 // A relay connects to an address, a striping client opens a stream; the relay server does not know which.
 // What it gets is a pipe that is ready, or why there is none.
 
-#include <kit/compact_address.h>
-
+#include <libp/compact_address.h>
 #include <libp/delegate.h>
 #include <libp/error.h>
 #include <libp/io_pipe.h>

@@ -131,7 +131,7 @@ void listeners::on_accept(unique_fd fd, const socket_address& peer) {
         // The connection is as good without; if it is dead already, the pipe will say so.
         std::ignore = set_tcp_options(fd.get(), tcp_);
     }
-    arrived_(wrap_in_filters(loop_, make_socket_pipe(loop_, std::move(fd)), spec_), peer);
+    arrived_(wrap_in_filters(loop_, make_socket_pipe(loop_, std::move(fd), peer), spec_), peer);
 }
 
 void listeners::on_trouble(error why) {

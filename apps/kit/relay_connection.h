@@ -9,9 +9,9 @@
 //
 // It belongs to its server's list; when it is over it logs its one line, leaves the list and retires itself.
 
-#include <kit/compact_address.h>
 #include <kit/far_end.h>
 
+#include <libp/compact_address.h>
 #include <libp/io_bridge.h>
 #include <libp/list.h>
 #include <libp/stripe/node.h>

@@ -41,6 +41,7 @@ bridge_direction::progress bridge_direction::pump(std::size_t window, std::size_
     pass_fin(p);
     if (p.spent >= budget) p.more = holds() ? to_.has(io_flag::writable) : can_receive();
     if (kernel_ && kernel_->held() == 0 && !p.more) end_burst();
+    if (held_.empty()) held_ = chain();  // an idle direction owns no memory
     return p;
 }
 

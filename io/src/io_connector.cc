@@ -171,12 +171,12 @@ bool io_connector::core::start(std::size_t index) {
         return true;
     }
     auto a = std::make_unique<attempt>(*this, index, std::move(*fd));
-    error e = a->watch.open(loop, a->fd.get(), io_watch::callback::to<&attempt::on_ready>(*a));
+    error e = a->watch.open(loop, a->fd.get(), io_watch::callback::to<&attempt::on_ready>(*a),
+                            io_interest::write);
     if (e) {
         race.failed(index, e);
         return true;
     }
-    a->watch.set_interest(io_interest::write);
     attempts.push_back(std::move(a));
     return true;
 }
@@ -199,7 +199,7 @@ void io_connector::core::succeed(std::size_t index, unique_fd fd) {
     // Options are refinements: a connection that cannot have them works without, and one that is dead
     // already says so when it is first used.
     (void)set_tcp_options(fd.get(), options.tcp);
-    finish(make_socket_pipe(loop, std::move(fd)));
+    finish(make_socket_pipe(loop, std::move(fd), connected));
 }
 
 void io_connector::core::on_timeout() {

@@ -1,4 +1,5 @@
 #include <libp/assert.h>
+#include <libp/compact_address.h>
 #include <libp/pipe_socket.h>
 #include <libp/pipe_state.h>
 #include <libp/splice_pipe.h>
@@ -12,24 +13,14 @@
 namespace libp {
 namespace {
 
-// "tcp 127.0.0.1:22", "unix /run/x". Taken while the peer is there: a reset socket has forgotten it.
-std::string name_of_socket(fd_type fd) {
-    const socket_address peer = peer_address(fd);
-    if (peer.is_ip()) return "tcp " + peer.to_string();
-    std::string path = peer.path();
-    if (path.empty()) path = local_address(fd).path();
-    return path.empty() ? "unix" : "unix " + path;
-}
-
 class socket_pipe final : public io_pipe {
   public:
-    socket_pipe(event_loop& loop, unique_fd fd)
-        : state_(loop), fd_(std::move(fd)), name_(name_of_socket(fd_.get())) {
+    socket_pipe(event_loop& loop, unique_fd fd, const socket_address& peer)
+        : state_(loop), fd_(std::move(fd)), peer_(peer) {
         state_.raise(io_flag::ready | io_flags(io_flag::writable));
-        if (error e =
-                watch_.open(loop, fd_.get(), io_watch::callback::to<&socket_pipe::on_ready>(*this)))
+        if (error e = watch_.open(
+                loop, fd_.get(), io_watch::callback::to<&socket_pipe::on_ready>(*this), interest()))
             fail_with(e);
-        update_interest();
     }
     ~socket_pipe() override {
         watch_.close();
@@ -40,7 +31,7 @@ class socket_pipe final : public io_pipe {
     void attach(io_handler handler) override { state_.attach(handler); }
     io_flags state() const noexcept override { return state_.levels(); }
     error why() const noexcept override { return state_.why(); }
-    void describe(std::string& out) const override { out += name_; }
+    void describe(std::string& out) const override;
     bool can_splice() const noexcept override { return os_has_splice; }
 
     io_result recv(chain& to, std::size_t max) override;
@@ -56,13 +47,14 @@ class socket_pipe final : public io_pipe {
     io_result received(io_result r, bool emptied);
     void on_ready(flags<io_ready> ready);
     void fail_with(error e) noexcept;
+    flags<io_interest> interest() const noexcept;
     void update_interest() noexcept;
 
     pipe_state state_;
     io_watch watch_;
     unique_fd fd_;  // gone after reset()
     block_reader reader_;
-    std::string name_;
+    compact_address peer_;  // as it was in the beginning: a reset socket has forgotten it
 };
 
 // -- recv -----------------------------------------------------------------------------------------
@@ -197,20 +189,37 @@ void socket_pipe::fail_with(error e) noexcept {
     if (!has(io_flag::fin_rcvd)) state_.raise(io_flag::readable);
 }
 
-void socket_pipe::update_interest() noexcept {
-    if (!watch_.is_open()) return;
+flags<io_interest> socket_pipe::interest() const noexcept {
     const bool broken = has(io_flag::broken);
-    flags<io_interest> interest;
-    interest.put(io_interest::read, !broken && !has(io_flag::readable) && !has(io_flag::fin_rcvd));
-    interest.put(io_interest::write,
-                 !broken && !has(io_flag::writable) && !has(io_flag::fin_wanted));
-    watch_.set_interest(interest);
+    flags<io_interest> wanted;
+    wanted.put(io_interest::read, !broken && !has(io_flag::readable) && !has(io_flag::fin_rcvd));
+    wanted.put(io_interest::write, !broken && !has(io_flag::writable) && !has(io_flag::fin_wanted));
+    return wanted;
+}
+
+void socket_pipe::update_interest() noexcept {
+    if (watch_.is_open()) watch_.set_interest(interest());
+}
+
+// "tcp 127.0.0.1:22", "unix /run/x": the path of whichever end has one.
+void socket_pipe::describe(std::string& out) const {
+    if (peer_.is_ip()) {
+        out += "tcp " + peer_.to_string();
+        return;
+    }
+    out += "unix";
+    std::string path = fd_ ? peer_address(fd_.get()).path() : std::string();
+    if (path.empty() && fd_) path = local_address(fd_.get()).path();
+    if (!path.empty()) out += " " + path;
 }
 
 }  // namespace
 
-std::unique_ptr<io_pipe> make_socket_pipe(event_loop& loop, unique_fd fd) {
-    return std::make_unique<socket_pipe>(loop, std::move(fd));
+std::unique_ptr<io_pipe> make_socket_pipe(event_loop& loop, unique_fd fd,
+                                          const socket_address& peer) {
+    const bool known = peer.family() != address_family::none;
+    const socket_address asked = known ? peer : peer_address(fd.get());
+    return std::make_unique<socket_pipe>(loop, std::move(fd), asked);
 }
 
 }  // namespace libp

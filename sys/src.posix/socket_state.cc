@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <cerrno>
 
 namespace libp {
 
@@ -83,8 +84,8 @@ socket_address peer_address(fd_type fd) noexcept {
 }
 
 error set_tcp_options(fd_type fd, const tcp_options& options) noexcept {
-    if (!local_address(fd).is_ip()) return {};
-    if (const error why = set_tcp(fd, IPPROTO_TCP, TCP_NODELAY, options.no_delay)) return why;
+    if (const error why = set_tcp(fd, IPPROTO_TCP, TCP_NODELAY, options.no_delay))
+        return why.os_errno == EOPNOTSUPP ? error{} : why;  // a UNIX socket, which has none of them
     if (const error why = set_keepalive(fd, options)) return why;
     // Zero is the system's default, which a new socket has already.
     if (options.user_timeout > duration::zero())

@@ -1,5 +1,4 @@
 #include <gtest/gtest.h>
-#include <kit/compact_address.h>
 #include <kit/end_code.h>
 
 namespace libp::app {
@@ -43,14 +42,6 @@ TEST(end_code, one_shot_statuses) {
     EXPECT_EQ(exit_of_attempt({reason::refused}), exit_code::unavailable);
     EXPECT_EQ(exit_of_attempt({reason::timed_out}), exit_code::unavailable);
     EXPECT_EQ(exit_of_attempt({reason::resolve_failed}), exit_code::no_host);
-}
-
-TEST(compact_address, prints_like_the_full_one) {
-    for (const char* text : {"127.0.0.1:80", "[2001:db8::1]:65535", "0.0.0.0:0"})
-        EXPECT_EQ(compact_address(*socket_address::parse(text)).to_string(), text);
-    EXPECT_EQ(compact_address().to_string(), "-");
-    EXPECT_EQ(compact_address(*socket_address::parse("/run/x")).to_string(), "unix");
-    EXPECT_LE(sizeof(compact_address), 32u);
 }
 
 }  // namespace

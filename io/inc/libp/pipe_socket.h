@@ -23,7 +23,9 @@
 
 namespace libp {
 
-// `fd` is connected; the pipe owns it. TCP options are the business of whoever connected or accepted it.
-std::unique_ptr<io_pipe> make_socket_pipe(event_loop& loop, unique_fd fd);
+// `fd` is connected; the pipe owns it. TCP options are the business of whoever connected or accepted it, who
+// also knows the `peer`; without one the system is asked.
+std::unique_ptr<io_pipe> make_socket_pipe(event_loop& loop, unique_fd fd,
+                                          const socket_address& peer = {});
 
 }  // namespace libp

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <string>
 
-namespace libp::app {
+namespace libp {
 
 class compact_address {
   public:
@@ -26,4 +26,4 @@ class compact_address {
     std::uint8_t size_ = 0;
 };
 
-}  // namespace libp::app
+}  // namespace libp

@@ -1,8 +1,8 @@
-#include <kit/compact_address.h>
+#include <libp/compact_address.h>
 
 #include <cstring>
 
-namespace libp::app {
+namespace libp {
 
 compact_address::compact_address(const socket_address& full) noexcept {
     if (full.family() == address_family::unix_path) size_ = unix_mark;
@@ -17,4 +17,4 @@ std::string compact_address::to_string() const {
     return socket_address::from_raw(reinterpret_cast<const sockaddr*>(raw_), size_).to_string();
 }
 
-}  // namespace libp::app
+}  // namespace libp
