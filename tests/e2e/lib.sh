@@ -29,7 +29,8 @@ serve() {  # NAME COMMAND...
     mkfifo "$fifo"
     start "$name" "$@" --announce "$fifo"
     address=
-    if read -r -t 20 line < "$fifo"; then address=${line##* }; fi
+    # Opened both ways: opening the reading end alone would wait for a writer that may never come.
+    if read -r -t 20 line <> "$fifo"; then address=${line##* }; fi
     rm -f "$fifo"
     [ -n "$address" ] || { echo "$name did not announce its address"; cat "$work/$name.log"; return 1; }
 }
