@@ -35,6 +35,7 @@ namespace {
 using namespace libp;
 
 constexpr std::uint64_t transfer_size = 2000ull * 1000 * 1000;
+constexpr std::size_t subflow_count = 4;  // tcp-striper's default
 constexpr int patience_ms = 20'000;
 
 [[noreturn]] void give_up(const std::string& what) {
@@ -93,15 +94,16 @@ class child {
 
     const std::string& address() const { return address_; }
 
-    // Asks for a status block and returns the log until that ends.
-    std::vector<std::string> status() {
+    // Asks for a status block and returns its lines about subflows.
+    std::vector<std::string> subflows() {
         kill(pid_, SIGUSR1);
         std::vector<std::string> lines;
-        for (;;) {
-            lines.push_back(read_line(log_.get()));
-            if (lines.back().empty() || lines.back().find(" status ") != std::string::npos)
-                return lines;
+        while (lines.size() < subflow_count) {
+            const std::string line = read_line(log_.get());
+            if (line.empty()) give_up("the client went away");
+            if (line.find(" status subflow=") != std::string::npos) lines.push_back(line);
         }
+        return lines;
     }
 
   private:
@@ -222,9 +224,8 @@ void show_subflows(const std::vector<std::string>& lines) {
     std::vector<std::pair<std::string, double>> rows;
     double total = 0;
     for (const std::string& line : lines) {
-        if (line.find(" subflow ") == std::string::npos) continue;
-        rows.emplace_back(value_of(line, "id"),
-                          std::strtod(value_of(line, "data_sent").c_str(), nullptr));
+        rows.emplace_back(value_of(line, "subflow"),
+                          std::strtod(value_of(line, "sent").c_str(), nullptr));
         total += rows.back().second;
     }
     for (const auto& [id, bytes] : rows) {
@@ -257,7 +258,7 @@ int main(int argc, char** argv) {
     const outcome direct = transfer("direct", target, here->get());
     const outcome striped =
         transfer("striped", *socket_address::parse(client.address()), here->get());
-    show_subflows(client.status());
+    show_subflows(client.subflows());
 
     const double size = transfer_size / 1e9;
     std::printf(

@@ -14,10 +14,11 @@ cleanup() {
 }
 trap cleanup EXIT
 
+# Not inside a function given to `run`: that runs in a subshell, which would wait for it and forget its pid.
 start() {  # NAME COMMAND...: in the background, its stderr in $work/NAME.log; its pid in $started
     local name=$1
     shift
-    "$@" < /dev/null 2> "$work/$name.log" &
+    "$@" < /dev/null > /dev/null 2> "$work/$name.log" &
     started=$!
     pids+=("$started")
 }

@@ -128,7 +128,10 @@ done
 
 # The README's ProxyCommand: the striped pair's client end on stdin and stdout.
 proxy_command() {
-    serve striped-s-pc "$BIN/tcp-striper" -s 127.0.0.1:0 "127.0.0.1:$sshd_port" || return 1
     [ "$(ssh_ -o ProxyCommand="$BIN/tcp-striper -q -c - $address" relay echo out < /dev/null)" = out ]
 }
-run ssh.striped.proxy_command proxy_command
+if serve proxy "$BIN/tcp-striper" -s 127.0.0.1:0 "127.0.0.1:$sshd_port"; then
+    run ssh.striped.proxy_command proxy_command
+else
+    echo "FAIL ssh.striped.proxy_command.start"
+fi
