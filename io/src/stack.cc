@@ -53,10 +53,12 @@ constexpr option_rule tcp_rules[] = {
     {"dev", is_word, "the name of a network device"},
     {"name", is_word, "a name for this path"},
     {"backup", is_switch, "yes or no"},
+    {"crc", is_switch, "yes or no"},
 };
 constexpr option_rule unix_rules[] = {
     {"name", is_word, "a name for this path"},
     {"backup", is_switch, "yes or no"},
+    {"crc", is_switch, "yes or no"},
 };
 
 constexpr filter_layer filters_known[] = {

@@ -145,16 +145,16 @@ void dialer::core::gone(place& p, error why) {
 }
 
 void dialer::core::failed(place& p, error why) {
+    if (stopped) {
+        p.now = phase::stopped;
+        return;
+    }
     last_failure = why;
     to.connect_failed(why);
     if (!std::exchange(p.over.failing, true))
         out.write(
             log_level::warn, "path",
             {{"name", p.over.path.name}, {"state", "failing"}, {"why", libp::to_string(why)}});
-    if (stopped) {
-        p.now = phase::stopped;
-        return;
-    }
     p.now = phase::waiting;
     p.due.arm_in(jittered(p.wait));
     p.wait = std::min(p.wait * 2, options.longest_wait);
