@@ -71,8 +71,10 @@ void log_limits(const log& out, const resource_limits& limits) {
     out.write(log_level::warn, "limit", {{"max-conns", limits.max_conns}, {"why", limits.warning}});
 }
 
-void report_session(std::string_view program, const std::string& what, exit_code code, error why) {
+void report_session(std::string_view program, const std::string& where, exit_code code, error why) {
     if (code == exit_code::ok || !why) return;
+    bool connected = code != exit_code::unavailable && code != exit_code::no_host;
+    std::string what = connected ? "session" : "connect: " + where;
     report(program, {code, what + ": " + to_string(why), {}});
 }
 

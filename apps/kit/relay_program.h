@@ -32,7 +32,7 @@ std::string explain_limits(const daemon_settings& settings, const resource_limit
 
 // Warns of fewer connections than were asked for.
 void log_limits(const log& out, const resource_limits& limits);
-// Reports how a one-shot session failed; silent when it did not.
-void report_session(std::string_view program, const std::string& what, exit_code code, error why);
+// Reports how a one-shot session to `where` failed; silent when it did not.
+void report_session(std::string_view program, const std::string& where, exit_code code, error why);
 
 }  // namespace libp::app

@@ -26,7 +26,7 @@ void relay_server::arrived(std::unique_ptr<io_pipe> near, const socket_address& 
 
 void relay_server::offered(std::unique_ptr<stripe::stream_pipe> near, const stripe::open_request&) {
     if (live_ >= options_.max_conns || finishing_) {
-        near->refuse({reason::limit, 0});
+        near->refuse({finishing_ ? reason::refused : reason::limit, 0});
         return loop_.retire(std::move(near));
     }
     stripe::stream_pipe* stream = near.get();

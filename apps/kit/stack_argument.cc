@@ -34,6 +34,15 @@ startup_result only_options(const stack_spec& spec, std::string_view text,
     return std::nullopt;
 }
 
+startup_result parse_connecting(std::string_view text, std::string_view default_port,
+                                stack_spec& to) {
+    if (auto e = parse(text, default_port, to)) return e;
+    if (to.listens) return bad_spec("'" + std::string(text) + "' listens, but is to connect");
+    if (to.base == stack_spec::base_kind::stdio)
+        return bad_spec("'" + std::string(text) + "': there is nothing to connect to");
+    return std::nullopt;
+}
+
 }  // namespace
 
 startup_result parse_listen(std::string_view text, std::string_view default_port, bool stdio_too,
@@ -49,12 +58,16 @@ startup_result parse_listen(std::string_view text, std::string_view default_port
 }
 
 startup_result parse_target(std::string_view text, std::string_view default_port, stack_spec& to) {
-    if (auto e = parse(text, default_port, to)) return e;
-    if (auto e = only_options(to, text, {"name", "bind", "dev"}, "a target")) return e;
-    if (to.listens) return bad_spec("'" + std::string(text) + "' listens, but is to connect");
-    if (to.base == stack_spec::base_kind::stdio)
-        return bad_spec("'" + std::string(text) + "': there is nothing to connect to");
-    return std::nullopt;
+    if (auto e = parse_connecting(text, default_port, to)) return e;
+    return only_options(to, text, {"name", "bind", "dev"}, "a target");
+}
+
+startup_result parse_path(std::string_view text, stack_spec& to) {
+    if (auto e = parse_connecting(text, {}, to)) return e;
+    if (auto e = only_options(to, text, {"name", "bind", "dev", "crc"}, "a path in this version"))
+        return e;
+    if (to.filters.empty()) return std::nullopt;
+    return bad_spec("'" + std::string(text) + "': layers are unsupported under a path");
 }
 
 startup_result parse_target_pair(std::string_view host, std::string_view port, stack_spec& to) {
@@ -73,6 +86,11 @@ startup_result connect_options_of(const stack_spec& target, connect_options& to)
     if (!at) return bad_spec("bind=" + *source + " is not a numeric address");
     to.source = *at;
     return std::nullopt;
+}
+
+bool refuses_crc(const stack_spec& path) {
+    const std::string* crc = find(path.base_options, "crc");
+    return crc && *crc == "no";
 }
 
 std::string name_of(const stack_spec& spec, std::string_view otherwise) {

@@ -15,13 +15,17 @@ namespace libp::app {
 // LISTEN. No host, or '*', is 0.0.0.0; stdio (`-`) only where `stdio_too`.
 startup_result parse_listen(std::string_view text, std::string_view default_port, bool stdio_too,
                             stack_spec& to);
-// TARGET or PATH. Without a default port one must be given. No host is this host.
+// TARGET. Without a default port one must be given. No host is this host.
 startup_result parse_target(std::string_view text, std::string_view default_port, stack_spec& to);
+// PATH: a target that subflows go over, which may say crc=no.
+startup_result parse_path(std::string_view text, stack_spec& to);
 // HOST and PORT as two operands, the way the ancestors took them.
 startup_result parse_target_pair(std::string_view host, std::string_view port, stack_spec& to);
 
 // What bind= and dev= ask for. Errors: bind= is not a numeric address.
 startup_result connect_options_of(const stack_spec& target, connect_options& to);
+// True if it says crc=no.
+bool refuses_crc(const stack_spec& path);
 // The value of name=, or `otherwise`.
 std::string name_of(const stack_spec& spec, std::string_view otherwise);
 

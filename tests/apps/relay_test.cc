@@ -201,7 +201,7 @@ TEST(tcp_proxy, once_exits_with_the_status_of_its_connection) {
         test_socket client = test_socket::connect(proxy.wait_announced());
         EXPECT_EQ(proxy.wait_exit(), 69);
         EXPECT_NE(
-            proxy.errors().find("tcp-proxy: error: " + nobody.address() + ": connection refused\n"),
+            proxy.errors().find("tcp-proxy: error: connect: " + nobody.address() + ": connection refused\n"),
             std::string::npos)
             << proxy.errors();
     }

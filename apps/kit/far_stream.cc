@@ -1,0 +1,35 @@
+#include <kit/far_stream.h>
+
+namespace libp::app {
+
+class far_stream::opening final : public attempt {
+  public:
+    opening(far_stream& owner, done call)
+        : loop_(owner.loop_), call_(call), pipe_(owner.node_.open_stream({}, owner.wait_)) {
+        pipe_->attach(io_handler::to<&opening::on_edges>(*this));
+    }
+
+  private:
+    void on_edges(io_flags risen) {
+        if (risen.has(io_flag::broken)) return fail();
+        if (risen.has(io_flag::ready)) call_({std::move(pipe_), {}, {}});
+    }
+    void fail() {
+        error why = pipe_->why();
+        loop_.retire(std::move(pipe_));
+        call_({nullptr, why, {}});
+    }
+
+    event_loop& loop_;
+    done call_;
+    std::unique_ptr<stripe::stream_pipe> pipe_;
+};
+
+far_stream::far_stream(event_loop& loop, stripe::node& over, duration wait)
+    : loop_(loop), node_(over), wait_(wait) {}
+
+std::unique_ptr<far_end::attempt> far_stream::start(done call) {
+    return std::make_unique<opening>(*this, call);
+}
+
+}  // namespace libp::app

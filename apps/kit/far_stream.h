@@ -1,0 +1,32 @@
+#pragma once
+
+// The far end that is a striped session: opens a stream for each connection.
+//
+// A stream is there once the server's end has reached its target; until a session exists it waits for one.
+
+#include <kit/far_end.h>
+
+#include <libp/event_loop.h>
+#include <libp/stripe/node.h>
+#include <libp/time.h>
+
+namespace libp::app {
+
+class far_stream final : public far_end {
+  public:
+    // `wait`: how long a stream waits for a session.
+    far_stream(event_loop& loop, stripe::node& over, duration wait);
+
+    std::unique_ptr<attempt> start(done call) override;
+    const std::string& name() const noexcept override { return name_; }
+
+  private:
+    class opening;
+
+    event_loop& loop_;
+    stripe::node& node_;
+    duration wait_;
+    std::string name_ = "stripe";
+};
+
+}  // namespace libp::app

@@ -1,0 +1,50 @@
+#include <kit/stripe_program.h>
+
+#include <algorithm>
+#include <cstdio>
+
+namespace libp::app {
+
+namespace {
+
+// As the node's own log lines have it.
+std::string hex_id(stripe::subflow_id id) {
+    char text[9];
+    std::snprintf(text, sizeof text, "%08x", static_cast<unsigned>(id));
+    return text;
+}
+
+}  // namespace
+
+resource_limits stripe_limits(const stripe_settings& settings, std::size_t fds) {
+    // Subflows, those shaking hands among them. Where descriptors are scarce there are fewer.
+    std::size_t subflow_fds = std::min<std::size_t>(2 * most_subflows, fds / 4);
+    return limits_for({.max_conns = settings.common.max_conns,
+                       .max_memory = settings.common.max_memory / 2,
+                       .fds = fds,
+                       .reserved = subflow_fds});
+}
+
+stripe::node_options stripe_node_options(const stripe_settings& settings) {
+    stripe::node_options options;
+    options.memory_budget = settings.common.max_memory / 2;
+    options.handshake_timeout = settings.common.handshake_timeout;
+    options.resume = settings.resume;
+    options.max_subflows = most_subflows;
+    return options;
+}
+
+void log_subflows(const log& out, const stripe::node& of) {
+    for (const stripe::subflow_info& s : of.subflows())
+        out.write(log_level::info, "status",
+                  {{"subflow", hex_id(s.id)},
+                   {"path", s.path},
+                   {"up", s.up ? "yes" : "no"},
+                   {"sent", s.stats.sent_bytes},
+                   {"received", s.stats.received_bytes},
+                   {"resent", s.stats.resent},
+                   {"in_flight", s.stats.in_flight},
+                   {"rtt", seconds(s.stats.srtt)}});
+}
+
+}  // namespace libp::app

@@ -1,0 +1,56 @@
+#pragma once
+
+// The two ends of a striped pair as programs.
+//
+//     client: connections at LISTEN (or stdin and stdout), each a stream -> a session over many subflows
+//     server: subflows in at LISTEN, each of their streams -> a connection to TARGET
+
+#include <kit/daemon_settings.h>
+#include <kit/resource_limits.h>
+
+#include <libp/stack.h>
+#include <libp/stripe/node.h>
+
+#include <string>
+#include <vector>
+
+namespace libp::app {
+
+inline constexpr std::size_t most_subflows = 64;
+
+struct stripe_settings {
+    std::size_t subflows = 4;
+    duration resume{60s};
+    daemon_settings common;
+};
+
+struct stripe_client_plan {
+    std::string program;
+    stack_spec listen;
+    std::vector<stack_spec> paths;
+    stripe_settings settings;
+};
+
+struct stripe_server_plan {
+    std::string program;
+    stack_spec listen;
+    stack_spec target;
+    stripe_settings settings;
+};
+
+std::string explain(const stripe_client_plan& plan);
+std::string explain(const stripe_server_plan& plan);
+
+// The whole life of the program; the status to exit with.
+int run_stripe_client(const stripe_client_plan& plan);
+int run_stripe_server(const stripe_server_plan& plan);
+
+// -- what the two share ------------------------------------------------------------------------------
+
+// Half of the memory is the engines', the other half the bridges'.
+resource_limits stripe_limits(const stripe_settings& settings, std::size_t fds);
+stripe::node_options stripe_node_options(const stripe_settings& settings);
+// A line of the log for each subflow.
+void log_subflows(const log& out, const stripe::node& of);
+
+}  // namespace libp::app

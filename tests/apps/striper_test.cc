@@ -1,0 +1,275 @@
+#include <apps/spawned_program.h>
+#include <apps/test_socket.h>
+#include <gtest/gtest.h>
+#include <support/seed.h>
+
+#include <csignal>
+#include <memory>
+#include <thread>
+
+// tcp-striper as processes between real sockets.
+
+namespace libp::app {
+namespace {
+
+using words = std::vector<std::string>;
+
+spawn_options striper_with(words arguments) {
+    return {.program = "tcp-striper", .arguments = std::move(arguments), .announce = true};
+}
+
+std::string end_of(spawned_program& program) {
+    std::string line = program.wait_error_line(" conn ");
+    std::size_t at = line.find(" end=");
+    return at == std::string::npos ? line : line.substr(at + 5, line.find(' ', at + 1) - at - 5);
+}
+
+// client -> tcp-striper -c ==> tcp-striper -s -> target
+class striper_test : public testing::Test {
+  protected:
+    explicit striper_test(words more_for_client = {}, words more_for_server = {}) {
+        words s = {"-s", "127.0.0.1:0", target_.address()};
+        s.insert(s.end(), more_for_server.begin(), more_for_server.end());
+        far_ = std::make_unique<spawned_program>(striper_with(s));
+        far_address_ = far_->wait_announced();
+        words c = {"-c", "127.0.0.1:0", far_address_};
+        c.insert(c.end(), more_for_client.begin(), more_for_client.end());
+        near_ = std::make_unique<spawned_program>(striper_with(c));
+        address_ = near_->wait_announced();
+    }
+
+    void join() {
+        client_ = test_socket::connect(address_);
+        ASSERT_TRUE(client_.is_open());
+        server_ = target_.accept();
+        ASSERT_TRUE(server_.is_open());
+    }
+
+    test_listener target_;
+    std::unique_ptr<spawned_program> far_, near_;
+    std::string far_address_, address_;
+    test_socket client_, server_;
+};
+
+TEST_F(striper_test, bytes_arrive_exactly_both_ways_at_once) {
+    test_random random(2);
+    std::string up = random.text(3'000'000), down = random.text(2'500'000);
+    join();
+    std::string got_up, got_down;
+    std::thread a([&] { client_.send(up), client_.send_fin(); });
+    std::thread b([&] { server_.send(down), server_.send_fin(); });
+    std::thread c([&] { got_up = server_.receive_all(); });
+    got_down = client_.receive_all();
+    a.join(), b.join(), c.join();
+    EXPECT_TRUE(got_up == up);
+    EXPECT_TRUE(got_down == down);
+    for (spawned_program* end : {near_.get(), far_.get()}) {
+        std::string line = end->wait_error_line(" conn ");
+        EXPECT_NE(line.find(" end=ok "), std::string::npos) << line;
+        EXPECT_NE(line.find(" up=3000000 down=2500000 "), std::string::npos) << line;
+    }
+}
+
+TEST_F(striper_test, a_request_that_ends_gets_its_answer) {
+    join();
+    ASSERT_TRUE(client_.send("question"));
+    client_.send_fin();
+    EXPECT_EQ(server_.receive_all(), "question");
+    ASSERT_TRUE(server_.send("answer"));
+    EXPECT_EQ(client_.receive(6), "answer");
+    ASSERT_TRUE(server_.send(", and more"));
+    server_.send_fin();
+    std::string how;
+    EXPECT_EQ(client_.receive_all(&how), ", and more");
+    EXPECT_EQ(how, "fin");
+}
+
+TEST_F(striper_test, resets_cross_in_both_directions) {
+    join();
+    client_.reset();
+    EXPECT_EQ(server_.wait_end(), "reset");
+    EXPECT_EQ(end_of(*near_), "client_rst");
+    EXPECT_EQ(end_of(*far_), "client_rst");
+    join();
+    ASSERT_TRUE(client_.send("x"));
+    EXPECT_EQ(server_.receive(1), "x");
+    server_.reset();
+    EXPECT_EQ(client_.wait_end(), "reset");
+    EXPECT_EQ(end_of(*near_), "upstream_rst");
+    EXPECT_EQ(end_of(*far_), "upstream_rst");
+}
+
+TEST_F(striper_test, the_server_drains_while_its_stream_goes_on) {
+    join();
+    far_->signal(SIGTERM);
+    ASSERT_NE(far_->wait_error_line(" drain conns=1"), "");
+    test_socket late = test_socket::connect(address_);
+    EXPECT_EQ(late.wait_end(), "reset");
+    EXPECT_EQ(end_of(*near_), "connect_refused");
+    ASSERT_TRUE(client_.send("still here"));
+    EXPECT_EQ(server_.receive(10), "still here");
+    client_.close();
+    server_.close();
+    EXPECT_EQ(far_->wait_exit(), 0);
+    EXPECT_EQ(end_of(*near_), "ok");
+}
+
+TEST_F(striper_test, the_client_says_goodbye) {
+    join();
+    client_.close();
+    server_.close();
+    EXPECT_EQ(end_of(*near_), "ok");
+    near_->signal(SIGTERM);
+    EXPECT_EQ(near_->wait_exit(), 0);
+    EXPECT_EQ(near_->errors().find(" warn "), std::string::npos) << near_->errors();
+    // The server has heard of it: its session is over, not waiting for subflows to come back.
+    EXPECT_NE(far_->wait_error_line(" info session "), "");
+    std::string line = far_->wait_error_line("state=down");
+    EXPECT_NE(line, "");
+}
+
+TEST_F(striper_test, a_status_block_shows_every_subflow) {
+    join();
+    ASSERT_TRUE(client_.send("x"));
+    EXPECT_EQ(server_.receive(1), "x");
+    near_->signal(SIGHUP);
+    ASSERT_NE(near_->wait_error_line("HUP"), "");
+    near_->signal(SIGUSR1);
+    EXPECT_NE(near_->wait_error_line(" status conns=1 "), "");
+    std::string line = near_->wait_error_line(" status subflow=");
+    EXPECT_NE(line.find(" path=" + far_address_ + " "), std::string::npos) << line;
+}
+
+class striper_of_two : public striper_test {
+  protected:
+    striper_of_two() : striper_test({"--scheduler=congestion", "-n", "2"}) {}
+};
+
+TEST_F(striper_of_two, two_subflows_are_enough) {
+    join();
+    ASSERT_TRUE(client_.send("abc"));
+    EXPECT_EQ(server_.receive(3), "abc");
+}
+
+TEST(tcp_striper, stdin_and_stdout_are_one_stream) {
+    test_listener target;
+    spawned_program far(striper_with({"-s", "127.0.0.1:0", target.address()}));
+    std::string path = far.wait_announced();
+    spawned_program near({.program = "tcp-striper", .arguments = {"-q", "-c", "-", path}});
+    test_socket server = target.accept();
+    ASSERT_TRUE(server.is_open());
+    std::string question(300'000, 'q'), answer(400'000, 'a');
+    ASSERT_TRUE(near.write_input(question));
+    EXPECT_TRUE(server.receive_all() == question);
+    ASSERT_TRUE(server.send(answer));
+    server.close();
+    EXPECT_TRUE(near.read_output() == answer);
+    EXPECT_EQ(near.wait_exit(), 0);
+    EXPECT_EQ(near.errors(), "");
+    EXPECT_EQ(end_of(far), "ok") << "the server saw it end";
+}
+
+TEST(tcp_striper, stdin_to_nowhere_is_69) {
+    refusing_port nobody;
+    run_result r =
+        run_program("tcp-striper", {"-q", "--connect-timeout=300ms", "-c", "-", nobody.address()});
+    EXPECT_EQ(r.status, 69);
+    EXPECT_NE(r.errors.find("tcp-striper: error: connect: " + nobody.address() +
+                            ": connection refused\n"),
+              std::string::npos)
+        << r.errors;
+}
+
+TEST(tcp_striper, a_target_that_refuses_resets_the_client_and_ends_a_one_shot_server) {
+    refusing_port nobody;
+    spawned_program far(striper_with({"--once", "-s", "127.0.0.1:0", nobody.address()}));
+    spawned_program near(striper_with({"-c", "127.0.0.1:0", far.wait_announced()}));
+    test_socket client = test_socket::connect(near.wait_announced());
+    EXPECT_EQ(client.wait_end(), "reset");
+    EXPECT_EQ(end_of(near), "connect_refused");
+    EXPECT_EQ(far.wait_exit(), 69);
+}
+
+TEST(tcp_striper, without_a_server_connections_are_reset_after_the_timeout) {
+    refusing_port nobody;
+    spawned_program near(
+        striper_with({"--connect-timeout=200ms", "-c", "127.0.0.1:0", nobody.address()}));
+    test_socket client = test_socket::connect(near.wait_announced());
+    EXPECT_EQ(client.wait_end(), "reset");
+    EXPECT_EQ(end_of(near), "connect_refused");
+}
+
+TEST(tcp_striper, crc_can_be_left_out_of_paths) {
+    test_listener target;
+    spawned_program far(striper_with({"-s", "127.0.0.1:0", target.address()}));
+    std::string path = "tcp://" + far.wait_announced() + ",crc=no,name=first";
+    spawned_program near(striper_with({"-c", "127.0.0.1:0", path}));
+    test_socket client = test_socket::connect(near.wait_announced());
+    test_socket server = target.accept();
+    ASSERT_TRUE(client.send("no sums"));
+    EXPECT_EQ(server.receive(7), "no sums");
+}
+
+TEST(tcp_striper, relays_when_nothing_else_is_said) {
+    test_listener target;
+    spawned_program relay(striper_with({"-r", "127.0.0.1:0", target.address()}));
+    test_socket client = test_socket::connect(relay.wait_announced());
+    test_socket server = target.accept();
+    ASSERT_TRUE(client.send("plain"));
+    EXPECT_EQ(server.receive(5), "plain");
+    run_result bare = run_program("tcp-striper", {"--explain"});
+    EXPECT_EQ(bare.status, 0);
+    EXPECT_NE(bare.output.find("listens   tcp 0.0.0.0:55555\n"), std::string::npos);
+    EXPECT_NE(bare.output.find("connects  tcp 127.0.0.1:22,"), std::string::npos);
+}
+
+TEST(tcp_striper, explains_how_subflows_are_dealt) {
+    run_result r =
+        run_program("tcp-striper", {"-c", ":1", "-n", "5", "a:1", "/run/b", "--explain"});
+    EXPECT_EQ(r.status, 0);
+    EXPECT_NE(r.output.find("striped over 5 subflows"), std::string::npos) << r.output;
+    EXPECT_NE(r.output.find("path      tcp a:1, 3 subflows\n"), std::string::npos) << r.output;
+    EXPECT_NE(r.output.find("path      unix /run/b, 2 subflows\n"), std::string::npos) << r.output;
+}
+
+TEST(tcp_striper, mistakes_get_one_line_a_pointer_and_their_status) {
+    struct {
+        words arguments;
+        int status;
+        std::string errors;
+    } lines[] = {
+        {{"-s", ":9"},
+         2,
+         "tcp-striper: error: -s needs a TARGET: where the streams go\n"
+         "  hint: tcp-striper -s :9 127.0.0.1:22\n"
+         "Try 'tcp-striper --help'.\n"},
+        {{"-c", ":9"},
+         2,
+         "tcp-striper: error: -c needs a PATH: where the server listens\n"
+         "  hint: tcp-striper -c :9 relay.example:8443\n"
+         "Try 'tcp-striper --help'.\n"},
+        {{"--scheduler", "rr"},
+         2,
+         "tcp-striper: error: --scheduler: 'rr' is unsupported in this version (auto, congestion)\n"
+         "Try 'tcp-striper --help'.\n"},
+        {{"-n", "65"},
+         2,
+         "tcp-striper: error: -n: '65' is not a number from 1 to 64\n"
+         "Try 'tcp-striper --help'.\n"},
+        {{"-c", ":9", "relay"}, 78, ""},
+        {{"-c", ":9", "dgm+tcp://relay:1"},
+         78,
+         "tcp-striper: error: spec: 'dgm+tcp://relay:1': layers are unsupported under a path\n"},
+        {{"--allow", "0.0.0.0/0"}, 2, ""},
+        {{"--target", "a:1"}, 2, ""},
+    };
+    for (const auto& line : lines) {
+        run_result r = run_program("tcp-striper", line.arguments);
+        EXPECT_EQ(r.status, line.status) << r.errors;
+        EXPECT_EQ(r.errors.substr(0, line.errors.size()), line.errors);
+        EXPECT_EQ(r.output, "");
+    }
+}
+
+}  // namespace
+}  // namespace libp::app
