@@ -346,6 +346,18 @@ TEST(engine, no_more_grants_than_the_budget) {
     EXPECT_EQ(p.session_end(), reason::none);
 }
 
+TEST(engine, a_known_end_gives_back_the_rest_of_the_window) {
+    raw_peer p;
+    p.open(2);
+    p.e.accept(2, p.now);
+    EXPECT_EQ(p.e.granted(), p.options.first_window);
+    p.data(2, 90, "0123456789", true);
+    EXPECT_EQ(p.e.granted(), 100u) << "though most of it has not come";
+    p.data(2, 0, std::string(90, 'x'));
+    EXPECT_EQ(p.read(2).size(), 100u);
+    EXPECT_EQ(p.e.granted(), 0u);
+}
+
 TEST(engine, an_open_that_asks_for_the_impossible) {
     raw_peer p;
     const auto refused_for = [&](wire::header h, std::string_view tlvs) {
