@@ -97,6 +97,7 @@ int run_relay(const relay_plan& plan) {
                          .once = settings.once,
                          .listener = name_of(plan.listen, "main"),
                          .bridge = {.window = limits.window,
+                                    .plenty = limits.plenty,
                                     .splice = &pool,
                                     .idle = settings.idle_timeout,
                                     .linger = settings.linger}},

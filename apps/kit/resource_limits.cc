@@ -13,7 +13,7 @@ namespace libp::app {
 
 namespace {
 
-constexpr std::size_t least_window = 16 * kib;
+constexpr std::size_t least_window = 8 * kib;
 constexpr std::size_t most_window = 256 * kib;
 constexpr std::size_t default_conns = 1000;
 constexpr std::size_t most_splice_pipes = 64;
@@ -33,10 +33,13 @@ resource_limits limits_for(const resource_request& request) {
     fds -= std::min(fds, 2 * limits.splice_pipes);
 
     std::size_t by_fds = std::max<std::size_t>(1, fds / 2);
-    std::size_t by_memory = std::max<std::size_t>(1, request.max_memory / (2 * least_window));
+    // Half is shared evenly; the other half goes to whoever moves bulk.
+    std::size_t shared = request.max_memory / 2;
+    std::size_t by_memory = std::max<std::size_t>(1, shared / (2 * least_window));
     std::size_t wanted = request.max_conns ? request.max_conns : default_conns;
     limits.max_conns = std::min({wanted, by_fds, by_memory});
-    std::size_t share = request.max_memory / (2 * limits.max_conns);
+    limits.plenty = request.max_memory - shared;
+    std::size_t share = shared / (2 * limits.max_conns);
     limits.window = std::clamp(share / kib * kib, least_window, most_window);
 
     if (request.max_conns > limits.max_conns)

@@ -9,7 +9,8 @@ namespace libp::app {
 
 struct resource_limits {
     std::size_t max_conns = 0;
-    std::size_t window = 0;        // buffered bytes per direction of a connection
+    std::size_t window = 0;  // buffered bytes that a direction of a connection always has
+    std::size_t plenty = 0;  // in all buffers together: below this, a direction may have 256 KiB
     std::size_t splice_pipes = 0;  // kernel pipes for bulk, lent to connections
     std::string
         warning;  // why there are fewer connections than were asked for; empty: there are not
@@ -23,8 +24,8 @@ struct resource_request {
     bool splice = false;
 };
 
-// A connection needs two descriptors, a kernel pipe two. The window is max_memory shared evenly over both directions of all connections,
-// within 16 KiB and 256 KiB; where it would be less, there are fewer connections.
+// A connection needs two descriptors, a kernel pipe two. Half of max_memory is shared evenly over both directions of all connections: that is
+// the window, within 8 KiB and 256 KiB; where it would be less, there are fewer connections. The other half is for whoever moves bulk, first come first served.
 resource_limits limits_for(const resource_request& request);
 
 // The loop backend that an event_loop made here will have.

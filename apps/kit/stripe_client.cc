@@ -81,6 +81,7 @@ class client {
                 .once = settings_.once || from_stdin(plan_),
                 .listener = name_of(plan_.listen, from_stdin(plan_) ? "-" : "main"),
                 .bridge = {.window = limits_.window,
+                           .plenty = limits_.plenty,
                            .idle = settings_.idle_timeout,
                            .linger = settings_.linger}};
     }

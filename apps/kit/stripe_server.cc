@@ -42,6 +42,7 @@ class server {
                 .once = settings_.once,
                 .listener = name_of(plan_.listen, "main"),
                 .bridge = {.window = limits_.window,
+                           .plenty = limits_.plenty,
                            .idle = settings_.idle_timeout,
                            .linger = settings_.linger}};
     }

@@ -21,6 +21,7 @@ struct io_bridge::core {
     void on_timer();
 
     void work();
+    std::size_t window() const noexcept;
     bool pump(bridge_direction& direction, std::size_t& spent);
     void finish(bridge_side side, error why);
 
@@ -90,6 +91,11 @@ void io_bridge::core::work() {
     if (more_a_to_b || more_b_to_a) later.schedule();
 }
 
+std::size_t io_bridge::core::window() const noexcept {
+    const bool plenty = loop.blocks().in_use() < options.plenty;
+    return plenty ? std::max(options.window, options.bulk_window) : options.window;
+}
+
 // True: only the budget kept it from moving more.
 bool io_bridge::core::pump(bridge_direction& direction, std::size_t& spent) {
     // Several events of one turn share one budget.
@@ -98,7 +104,7 @@ bool io_bridge::core::pump(bridge_direction& direction, std::size_t& spent) {
         spent_a_to_b = spent_b_to_a = 0;
     }
     std::size_t left = options.budget > spent ? options.budget - spent : 0;
-    bridge_direction::progress p = direction.pump(options.window, left);
+    bridge_direction::progress p = direction.pump(window(), left);
     spent += p.spent;
     if (p.moved) last_moved = loop.now();
     return p.more;

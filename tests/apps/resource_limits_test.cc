@@ -9,7 +9,8 @@ namespace {
 TEST(resource_limits, a_thousand_connections_where_there_is_room) {
     resource_limits l = limits_for({.max_memory = 256 * mib, .fds = 1 << 20, .splice = true});
     EXPECT_EQ(l.max_conns, 1000u);
-    EXPECT_EQ(l.window, 131 * kib);
+    EXPECT_EQ(l.window, 65 * kib);
+    EXPECT_EQ(l.plenty, 128 * mib);
     EXPECT_EQ(l.splice_pipes, os_has_splice ? 64u : 0u);
     EXPECT_EQ(l.warning, "");
 }
@@ -38,8 +39,8 @@ TEST(resource_limits, all_windows_together_fit_the_memory) {
         for (std::size_t conns : {0u, 1u, 10u, 1000u, 50000u}) {
             resource_limits l =
                 limits_for({.max_conns = conns, .max_memory = memory, .fds = 1 << 20});
-            EXPECT_LE(2 * l.max_conns * l.window, memory);
-            EXPECT_GE(l.window, 16 * kib);
+            EXPECT_LE(l.plenty + 2 * l.max_conns * l.window, memory);
+            EXPECT_GE(l.window, 8 * kib);
             EXPECT_LE(l.window, 256 * kib);
         }
 }

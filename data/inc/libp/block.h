@@ -80,7 +80,7 @@ class block_ref {
 class block_pool {
   public:
     // `keep_free`: how many bytes of unused blocks to hold on to for the next taker; the rest is freed.
-    explicit block_pool(std::size_t keep_free = 4 * mib) noexcept : keep_free_(keep_free) {}
+    explicit block_pool(std::size_t keep_free = 16 * mib) noexcept : keep_free_(keep_free) {}
     ~block_pool();
     block_pool(const block_pool&) = delete;
     block_pool& operator=(const block_pool&) = delete;

@@ -38,7 +38,11 @@
 namespace libp {
 
 struct bridge_options {
+    // Bytes a direction may always hold; bulk_window while all buffers of the loop together hold less than `plenty`:
+    // few connections move bulk in large pieces, many stay within their share.
     std::size_t window = 256 * kib;
+    static constexpr std::size_t bulk_window = 256 * kib;
+    std::size_t plenty = 0;
     std::size_t budget = 1 * mib;
     splice_pool* splice = nullptr;  // nullptr: always copy. The pool outlives the bridge
     duration idle{0};
