@@ -2,6 +2,12 @@
 
 namespace libp::app {
 
+namespace {
+
+constexpr duration for_ever = std::chrono::hours(24 * 365);
+
+}  // namespace
+
 class far_stream::opening final : public attempt {
   public:
     opening(far_stream& owner, done call)
@@ -26,7 +32,7 @@ class far_stream::opening final : public attempt {
 };
 
 far_stream::far_stream(event_loop& loop, stripe::node& over, duration wait)
-    : loop_(loop), node_(over), wait_(wait) {}
+    : loop_(loop), node_(over), wait_(wait > duration{0} ? wait : for_ever) {}
 
 std::unique_ptr<far_end::attempt> far_stream::start(done call) {
     return std::make_unique<opening>(*this, call);

@@ -14,7 +14,7 @@ namespace libp::app {
 
 class far_stream final : public far_end {
   public:
-    // `wait`: how long a stream waits for a session.
+    // `wait`: how long a stream waits for a session; 0: for as long as it takes.
     far_stream(event_loop& loop, stripe::node& over, duration wait);
 
     std::unique_ptr<attempt> start(done call) override;

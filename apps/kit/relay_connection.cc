@@ -13,7 +13,10 @@ relay_connection::relay_connection(relay_server& server, std::unique_ptr<io_pipe
       began_(server.loop().now()),
       connected_(began_),
       number_(server.next_number()),
-      src_(src) {}
+      src_(src) {
+    static_assert(sizeof(relay_connection) <= 160,
+                  "ten thousand idle connections are to cost nothing");
+}
 
 void relay_connection::start() {
     attempt_ = server_.far().start(far_end::done::to<&relay_connection::on_far>(*this));
