@@ -200,9 +200,9 @@ TEST(tcp_proxy, once_exits_with_the_status_of_its_connection) {
         spawned_program proxy(proxy_with({"-1", "-r", "127.0.0.1:0", nobody.address()}));
         test_socket client = test_socket::connect(proxy.wait_announced());
         EXPECT_EQ(proxy.wait_exit(), 69);
-        EXPECT_NE(
-            proxy.errors().find("tcp-proxy: error: connect: " + nobody.address() + ": connection refused\n"),
-            std::string::npos)
+        EXPECT_NE(proxy.errors().find("tcp-proxy: error: connect: " + nobody.address() +
+                                      ": connection refused\n"),
+                  std::string::npos)
             << proxy.errors();
     }
     {
