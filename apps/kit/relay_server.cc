@@ -3,6 +3,7 @@
 #include <libp/process.h>
 
 #include <cstdio>
+#include <utility>
 
 namespace libp::app {
 
@@ -25,12 +26,25 @@ void relay_server::arrived(std::unique_ptr<io_pipe> near, const socket_address& 
 }
 
 void relay_server::offered(std::unique_ptr<stripe::stream_pipe> near, const stripe::open_request&) {
-    if (live_ >= options_.max_conns || finishing_) {
-        near->refuse({finishing_ ? reason::refused : reason::limit, 0});
+    if (finishing_) {
+        near->refuse({reason::refused, 0});
         return loop_.retire(std::move(near));
     }
-    stripe::stream_pipe* stream = near.get();
-    serve(std::move(near), stream, {});
+    waiting_.push_back(std::move(near));
+    serve_waiting();
+}
+
+void relay_server::serve_waiting() {
+    while (!waiting_.empty() && live_ < options_.max_conns) {
+        std::unique_ptr<stripe::stream_pipe> near = std::move(waiting_.front());
+        waiting_.pop_front();
+        if (near->has(io_flag::broken)) {  // its opener gave up
+            loop_.retire(std::move(near));
+            continue;
+        }
+        stripe::stream_pipe* stream = near.get();
+        serve(std::move(near), stream, {});
+    }
 }
 
 void relay_server::serve(std::unique_ptr<io_pipe> near, stripe::stream_pipe* offered,
@@ -56,6 +70,7 @@ void relay_server::ended(relay_connection& which, exit_code status, error why) {
         if (live_ == 0) settled_();
         return;
     }
+    serve_waiting();
     if (!doors_) return;
     if (std::exchange(paused_, false)) doors_->resume();
     doors_->retry();
@@ -64,6 +79,10 @@ void relay_server::ended(relay_connection& which, exit_code status, error why) {
 void relay_server::finish() {
     if (std::exchange(finishing_, true)) return;
     if (doors_) doors_->close();
+    for (auto& near : std::exchange(waiting_, {})) {
+        near->refuse({reason::refused, 0});
+        loop_.retire(std::move(near));
+    }
 }
 
 void relay_server::cut(error why) {

@@ -5,7 +5,9 @@
 //  -- limits --
 //
 // At most max_conns at once. At the limit the listeners are paused, so that newcomers wait in the kernel's backlog,
-// and go on when a connection ends. A stream that a striping peer offers above the limit is refused.
+// and go on when a connection ends. A stream that a striping peer offers above the limit waits too, in the order of
+// arrival, until the peer gives up: the two ends do not count a connection out at the same instant, so refusing would break
+// connections of a peer that keeps to the same limit. The engine bounds how many wait, and what they hold.
 //
 //  -- ending --
 //
@@ -20,6 +22,8 @@
 #include <libp/log.h>
 
 #include <cstdint>
+#include <deque>
+#include <memory>
 #include <string>
 
 namespace libp::app {
@@ -74,6 +78,7 @@ class relay_server {
   private:
     void serve(std::unique_ptr<io_pipe> near, stripe::stream_pipe* offered,
                const compact_address& src);
+    void serve_waiting();
 
     event_loop& loop_;
     const log& log_;
@@ -83,6 +88,7 @@ class relay_server {
     listeners* doors_ = nullptr;
 
     intrusive_list<relay_connection, &relay_connection::on_list> connections_;
+    std::deque<std::unique_ptr<stripe::stream_pipe>> waiting_;
     std::size_t live_ = 0;
     std::uint32_t accepted_ = 0;
     std::uint32_t failed_ = 0;
