@@ -2,6 +2,9 @@
 
 #include <kit/value_text.h>
 
+#include <algorithm>
+#include <vector>
+
 namespace libp::app {
 
 namespace {
@@ -64,7 +67,8 @@ void add_daemon_options(option_table& table, daemon_settings& to) {
                into_duration(to.idle_timeout)});
     table.add({0, "linger", "DUR", "life after the first FIN when nothing moves (60s)",
                into_duration(to.linger)});
-    table.add({0, "keepalive", "IDLE,INTERVAL,N", "TCP keepalives; 0: none (30s,10s,3)",
+    table.add({0, "keepalive", "IDLE,INTERVAL,N[,DUR]",
+               "TCP keepalives; 0: none (30s,10s,3); DUR: TCP_USER_TIMEOUT too",
                into_keepalive(to.tcp)});
     table.add({0, "drain", "DUR", "after TERM or INT, time for connections to end (30s)",
                into_duration(to.drain)});
@@ -76,23 +80,29 @@ std::string parse_keepalive(std::string_view text, tcp_options& to) {
         to.keepalive_idle = to.user_timeout = duration{0};
         return {};
     }
-    std::size_t first = text.find(',');
-    std::size_t second = first == std::string_view::npos ? first : text.find(',', first + 1);
-    if (second != std::string_view::npos) {
-        auto idle = parse_duration(text.substr(0, first));
-        auto interval = parse_duration(text.substr(first + 1, second - first - 1));
-        auto count = parse_count(text.substr(second + 1));
-        if (idle && interval && count && *idle >= 1s && *interval >= 1s && *idle <= 32767s &&
-            *interval <= 32767s && *count >= 1 && *count <= 127) {
+    std::vector<std::string_view> parts;
+    for (std::size_t begin = 0; begin <= text.size();) {
+        const std::size_t end = std::min(text.find(',', begin), text.size());
+        parts.push_back(text.substr(begin, end - begin));
+        begin = end + 1;
+    }
+    if (parts.size() == 3 || parts.size() == 4) {
+        auto idle = parse_duration(parts[0]);
+        auto interval = parse_duration(parts[1]);
+        auto count = parse_count(parts[2]);
+        auto user_timeout = parts.size() == 4 ? parse_duration(parts[3]) : duration{0};
+        if (idle && interval && count && user_timeout && *idle >= 1s && *interval >= 1s &&
+            *idle <= 32767s && *interval <= 32767s && *count >= 1 && *count <= 127) {
             to.keepalive_idle = *idle;
             to.keepalive_interval = *interval;
             to.keepalive_count = static_cast<int>(*count);
-            // Unacknowledged data gets as long as silence does.
-            to.user_timeout = *idle + *interval * static_cast<int>(*count);
+            // Not by default: Linux counts a peer that is there but does not read (a paused program, a sleeping
+            // laptop's owner) as silent, and would cut a connection that is only waiting.
+            to.user_timeout = *user_timeout;
             return {};
         }
     }
-    return "'" + std::string(text) + "' is not IDLE,INTERVAL,COUNT (30s,10s,3)";
+    return "'" + std::string(text) + "' is not IDLE,INTERVAL,COUNT[,USER_TIMEOUT] (30s,10s,3)";
 }
 
 std::string keepalive_text(const tcp_options& tcp) {

@@ -24,7 +24,7 @@ struct daemon_settings {
     duration idle_timeout{0};
     duration linger{60s};
     duration drain{30s};
-    tcp_options tcp{.user_timeout = 60s};
+    tcp_options tcp;
 
     std::string announce;  // a descriptor's number or a file's name; empty: off
     log_level verbosity = log_level::info;

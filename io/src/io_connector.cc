@@ -198,7 +198,10 @@ void io_connector::core::succeed(std::size_t index, unique_fd fd) {
     connected = addresses[index];
     // Options are refinements: a connection that cannot have them works without, and one that is dead
     // already says so when it is first used.
-    (void)set_tcp_options(fd.get(), options.tcp);
+    tcp_options wanted = options.tcp;
+    // A peer on this machine cannot vanish without the kernel saying so.
+    if (connected.is_loopback()) wanted.keepalive_idle = duration{0};
+    (void)set_tcp_options(fd.get(), wanted);
     finish(make_socket_pipe(loop, std::move(fd), connected));
 }
 

@@ -107,19 +107,22 @@ TEST(startup_error, has_the_shape_of_all_errors) {
     EXPECT_EQ(usage_error("bad").to_string("prog"), "prog: error: bad\nTry 'prog --help'.\n");
 }
 
-TEST(daemon_settings, keepalive_sets_the_user_timeout_too) {
+TEST(daemon_settings, keepalive_takes_a_user_timeout_only_when_told) {
     tcp_options tcp;
     EXPECT_EQ(parse_keepalive("5s,2s,4", tcp), "");
     EXPECT_EQ(tcp.keepalive_idle, 5s);
     EXPECT_EQ(tcp.keepalive_interval, 2s);
     EXPECT_EQ(tcp.keepalive_count, 4);
-    EXPECT_EQ(tcp.user_timeout, 13s);
+    EXPECT_EQ(tcp.user_timeout, 0s);
     EXPECT_EQ(keepalive_text(tcp), "5s,2s,4");
+    EXPECT_EQ(parse_keepalive("5s,2s,4,90s", tcp), "");
+    EXPECT_EQ(tcp.user_timeout, 90s);
     EXPECT_EQ(parse_keepalive("0", tcp), "");
     EXPECT_EQ(tcp.keepalive_idle, 0s);
     EXPECT_EQ(tcp.user_timeout, 0s);
     EXPECT_EQ(keepalive_text(tcp), "off");
-    for (const char* text : {"", "5s", "5s,2s", "5s,2s,0", "5s,2s,x", "0,2s,3", "5s,2s,3,4"})
+    for (const char* text : {"", "5s", "5s,2s", "5s,2s,0", "5s,2s,x", "0,2s,3", "5s,2s,3,",
+                             "5s,2s,3,x", "5s,2s,3,4s,5"})
         EXPECT_NE(parse_keepalive(text, tcp), "") << text;
 }
 
@@ -132,7 +135,7 @@ TEST(daemon_settings, defaults_are_those_of_the_contract) {
     EXPECT_EQ(d.linger, 60s);
     EXPECT_EQ(d.drain, 30s);
     EXPECT_EQ(keepalive_text(d.tcp), "30s,10s,3");
-    EXPECT_EQ(d.tcp.user_timeout, 60s);
+    EXPECT_EQ(d.tcp.user_timeout, 0s);
 }
 
 }  // namespace

@@ -90,8 +90,10 @@ struct tcp_options {
     duration keepalive_idle = 30s;  // 0: keepalive off
     duration keepalive_interval = 10s;
     int keepalive_count = 3;
-    duration user_timeout{0};  // TCP_USER_TIMEOUT where there is one; 0: the system's default
-    int notsent_lowat = 0;     // TCP_NOTSENT_LOWAT where there is one; 0: the system's default
+    // TCP_USER_TIMEOUT (RFC 5482) where there is one; 0: the system's default. Linux ends a connection whose
+    // peer answers but does not read for that long, too: measured, a full window counts as unacknowledged data.
+    duration user_timeout{0};
+    int notsent_lowat = 0;  // TCP_NOTSENT_LOWAT where there is one; 0: the system's default
 };
 // Options a system lacks are skipped; UNIX sockets ignore all of them.
 error set_tcp_options(fd_type fd, const tcp_options& options) noexcept;
