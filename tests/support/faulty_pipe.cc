@@ -33,7 +33,8 @@ class faulty_pipe final : public io_pipe {
     io_result recv(chain& to, std::size_t max) override {
         if (has(io_flag::broken) && (failed_ || !has(io_flag::readable))) return recv_broken();
         if (fails_now()) return recv_broken();
-        if (says_again()) {
+        // A broken pipe has no later: it says what is left, and then that it broke.
+        if (!has(io_flag::broken) && says_again()) {
             state_.lower(io_flag::readable);
             return io_result::again();
         }
@@ -114,7 +115,9 @@ class faulty_pipe final : public io_pipe {
         state_.raise(risen & lower_->state());
         state_.deliver();
     }
-    void on_lower_again() { on_lower(lower_->state() - io_flags(io_flag::broken)); }
+    void on_lower_again() {
+        if (!has(io_flag::broken)) on_lower(lower_->state() - io_flags(io_flag::broken));
+    }
 
     pipe_state state_;
     std::unique_ptr<io_pipe> lower_;
