@@ -227,7 +227,7 @@ help:
 	@echo 'make test                installs what the tests need and runs them all'
 	@echo 'make check LAYER="io"    builds and runs some folders of tests/ only: $(TEST_DIRS)'
 	@echo 'make bench               this project beside haproxy, nginx and socat, in one run'
-	@echo 'make lint                formatting, headers that compile alone, clang-tidy'
+	@echo 'make lint                formatting, headers that compile alone'
 	@echo 'make fuzz                every decoder under libFuzzer, FUZZ_SECONDS=60 each'
 	@echo 'make install             PREFIX=/usr/local DESTDIR= : programs, headers, libp.a, libp.pc, man pages'
 	@echo 'make clean               removes build/'
