@@ -43,8 +43,8 @@ struct bench {
           a(blocks, options(true), now),
           b(blocks, options(false), now) {
         for (subflow_id id = 1; id <= k; ++id) {
-            a.subflow_up(id, crc, now);
-            b.subflow_up(id, crc, now);
+            a.subflow_up(id, {.payload_crc = crc}, now);
+            b.subflow_up(id, {.payload_crc = crc}, now);
         }
         for (std::size_t i = 0; i < streams; ++i)
             writable.push_back(a.open({"x"}, now));
@@ -79,7 +79,7 @@ struct bench {
     }
     void exchange(engine& from, engine& to) {
         for (subflow_id id = 1; id <= subflows; ++id) {
-            if (!from.wants_transmit(id)) continue;
+            if (!from.wants_transmit(id, now)) continue;
             chain out;
             from.transmit(id, out, 256 * kib, now);
             to.received(id, std::move(out), now);

@@ -111,7 +111,7 @@ class driver {
     void up(subflow_id id) {
         if (is_up(id)) return;
         up_.push_back(id);
-        e_.subflow_up(id, id % 2 == 0, now_);
+        e_.subflow_up(id, {.payload_crc = id % 2 == 0}, now_);
     }
     void down(subflow_id id) {
         std::erase(up_, id);
@@ -154,7 +154,7 @@ class driver {
     void transmit(subflow_id id, std::size_t budget) {
         if (!is_up(id)) return;
         chain out;
-        const bool wanted = e_.wants_transmit(id);
+        const bool wanted = e_.wants_transmit(id, now_);
         const std::size_t n = e_.transmit(id, out, budget, now_);
         check(n == out.size() && (n > 0) == wanted, "wants_transmit() and transmit() disagree");
         check(n <= budget + options().max_frame + 64 * kib, "a budget was overdrawn");

@@ -68,7 +68,7 @@ class world {
     void up(subflow_id id, const link_shape& shape = {}, bool crc = true) {
         paths_.emplace(id, path{shape, {}, false});
         for (auto& e : ends)
-            e->subflow_up(id, crc, now);
+            e->subflow_up(id, {.payload_crc = crc}, now);
     }
     bool is_up(subflow_id id) const { return paths_.count(id) > 0; }
     std::size_t paths() const { return paths_.size(); }
@@ -223,7 +223,7 @@ class world {
     }
     bool pump(subflow_id id, path& p, int from) {
         lane& l = p.lanes[1 - from];
-        if (l.queued >= p.shape.queue || !ends[from]->wants_transmit(id)) return false;
+        if (l.queued >= p.shape.queue || !ends[from]->wants_transmit(id, now)) return false;
         chain out;
         const std::size_t n = ends[from]->transmit(id, out, 1 + random.below(32 * kib), now);
         EXPECT_GT(n, 0u) << "wants_transmit() promised a frame";

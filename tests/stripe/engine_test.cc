@@ -198,11 +198,11 @@ TEST(engine, a_path_ack_waits_for_64_kib_or_25_ms_or_a_ping) {
     EXPECT_EQ(idle, p.now + p.options.heartbeat);
     p.open(2);
     p.events();
-    EXPECT_FALSE(p.e.wants_transmit(1));
+    EXPECT_FALSE(p.e.wants_transmit(1, p.now));
     EXPECT_EQ(p.e.next_timer(), p.now + 25ms);
     p.now += 24ms;
     p.e.on_timer(p.now);
-    EXPECT_FALSE(p.e.wants_transmit(1));
+    EXPECT_FALSE(p.e.wants_transmit(1, p.now));
     p.now += 1ms;
     p.e.on_timer(p.now);
     auto all = p.frames(1);
@@ -223,9 +223,9 @@ TEST(engine, a_path_ack_waits_for_64_kib_or_25_ms_or_a_ping) {
     p.e.accept(2, p.now);
     p.frames(1);
     p.data(2, 0, std::string(60'000, 'x'));
-    EXPECT_FALSE(p.e.wants_transmit(1));
+    EXPECT_FALSE(p.e.wants_transmit(1, p.now));
     p.data(2, 60'000, std::string(6'000, 'x'));
-    EXPECT_TRUE(p.e.wants_transmit(1));
+    EXPECT_TRUE(p.e.wants_transmit(1, p.now));
 }
 
 TEST(engine, an_idle_session_only_beats_its_heart) {
@@ -257,7 +257,7 @@ TEST(engine, a_subflow_that_answers_nothing_is_given_up_after_a_minute) {
     EXPECT_EQ(dead, (std::vector<subflow_id>{1}));
     EXPECT_EQ(p.now, start + p.options.dead_after);
     EXPECT_TRUE(p.e.take_dead().empty()) << "said once";
-    EXPECT_FALSE(p.e.wants_transmit(1));
+    EXPECT_FALSE(p.e.wants_transmit(1, p.now));
 }
 
 TEST(engine, a_clock_that_jumps_kills_nobody) {

@@ -152,7 +152,7 @@ TEST(hostile, malformed_frames_cost_their_subflow_only) {
         p.frames();
         EXPECT_EQ(p.send(h, payload).why, reason::protocol_error);
         EXPECT_TRUE(p.e.received(1, chain{}, p.now)) << "and stays broken";
-        EXPECT_FALSE(p.e.wants_transmit(1));
+        EXPECT_FALSE(p.e.wants_transmit(1, p.now));
         p.down();
         EXPECT_EQ(p.session_end(), reason::none);
         const auto again = p.frames(2);
@@ -201,7 +201,7 @@ TEST(hostile, goaway_ends_the_session_without_an_answer) {
     EXPECT_EQ(all[0].id, id);
     EXPECT_EQ(all[1].what, event::kind::session_broken);
     EXPECT_EQ(all[1].why.why, reason::limit);
-    EXPECT_FALSE(p.e.wants_transmit(1));
+    EXPECT_FALSE(p.e.wants_transmit(1, p.now));
     EXPECT_EQ(p.e.open({"y"}, p.now), 0u);
     EXPECT_EQ(p.e.next_timer(), never);
     EXPECT_EQ(p.write(id, "more"), 0u);
@@ -230,7 +230,7 @@ TEST(hostile, churn_is_bounded) {
     o.max_streams = 100;
     raw_peer refused(o);
     std::uint64_t n = 0;
-    while (!refused.e.wants_transmit(1) || n < 100000) {
+    while (!refused.e.wants_transmit(1, refused.now) || n < 100000) {
         if (refused.open(2 * static_cast<stream_id>(++n))) break;
         for (const event& ev : refused.events())
             if (ev.what == event::kind::stream_opened)
@@ -264,7 +264,7 @@ TEST(hostile, a_peer_that_confirms_nothing_is_given_up) {
         p.data(2, 0, "x");
         p.read(2);
         chain out;
-        if (p.e.wants_transmit(1)) p.e.transmit(1, out, 64 * kib, p.now);
+        if (p.e.wants_transmit(1, p.now)) p.e.transmit(1, out, 64 * kib, p.now);
         ASSERT_LE(p.e.memory(), 1 * mib);
     }
     EXPECT_LT(rounds, 100000u);

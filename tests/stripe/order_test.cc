@@ -24,13 +24,13 @@ struct pair_of_engines {
             o.peer_initial_credit = o.own_initial_credit;
             ends[side] = std::make_unique<engine>(blocks, o, now);
             for (subflow_id id = 1; id <= subflows; ++id)
-                ends[side]->subflow_up(id, true, now);
+                ends[side]->subflow_up(id, {.payload_crc = true}, now);
         }
     }
     // What end 0 has to send on one subflow.
     std::string frame(subflow_id on) {
         chain c;
-        if (ends[0]->wants_transmit(on)) ends[0]->transmit(on, c, 1, now);
+        if (ends[0]->wants_transmit(on, now)) ends[0]->transmit(on, c, 1, now);
         return c.to_string();
     }
     void arrive(subflow_id on, const std::string& bytes) {

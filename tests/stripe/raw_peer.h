@@ -27,7 +27,7 @@ class raw_peer {
     explicit raw_peer(engine_options o = {}, subflow_id subflows = 2)
         : options(fitted(o)), writer_(blocks), e(blocks, options, now) {
         for (subflow_id id = 1; id <= subflows; ++id)
-            e.subflow_up(id, false, now);
+            e.subflow_up(id, {.payload_crc = false}, now);
     }
 
     // Subflow 1 dies; what the peer sends comes on the second from now on.
@@ -93,7 +93,7 @@ class raw_peer {
     // Everything it wants to send on a subflow.
     std::vector<seen> frames(subflow_id on = 1) {
         chain out;
-        while (e.wants_transmit(on))
+        while (e.wants_transmit(on, now))
             e.transmit(on, out, 64 * kib, now);
         frame_reader reader(blocks, options.max_frame);
         reader.feed(std::move(out));

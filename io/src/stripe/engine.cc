@@ -183,11 +183,15 @@ engine::engine(block_pool& blocks, const engine_options& options, instant)
 
 engine::~engine() = default;
 
-void engine::subflow_up(subflow_id id, bool payload_crc, instant now) {
+void engine::subflow_up(subflow_id id, const subflow_options& options, instant now) {
     check(!state_->find_subflow(id), "a subflow came up twice");
-    state_->subflows_.push_back(
-        std::make_unique<subflow>(state_->blocks_, id, state_->opt_.max_frame, payload_crc, now));
+    state_->subflows_.push_back(std::make_unique<subflow>(
+        state_->blocks_, id, state_->opt_.max_frame, options.payload_crc, now));
     state_->subflows_.back()->goaway_due = state_->broken_ && state_->goaway_ != wire::code::none;
+}
+
+void engine::set_congested(subflow_id id, bool congested, instant) {
+    if (subflow* s = state_->find_subflow(id)) s->congested = congested;
 }
 
 void engine::subflow_down(subflow_id id, instant) {
@@ -229,7 +233,7 @@ error engine::received(subflow_id id, chain&& data, instant now) {
     return s->broken = s->reader.error();
 }
 
-bool engine::wants_transmit(subflow_id id) const {
+bool engine::wants_transmit(subflow_id id, instant) const {
     const subflow* s = state_->find_subflow(id);
     return s && state_->anything_for(*s);
 }

@@ -72,7 +72,7 @@ void session::join(subflow_id id, joining_pipe::parts parts, subflow_origin orig
     subflow_driver& s = *subflows_.back();
     log_.write(log_level::info, "subflow",
                {{"id", hex8(id)}, {"session", hex8(number_)}, {"path", s.path()}, {"state", "up"}});
-    engine_.subflow_up(id, options_.payload_crc, loop_.now());
+    engine_.subflow_up(id, {.payload_crc = options_.payload_crc}, loop_.now());
     s.start(std::move(first));
     later();
     if (subflow_owner* owner = s.origin().owner) owner->subflow_ready(s.origin().token);
@@ -307,7 +307,7 @@ void session::end(error why) {
 
 bool session::flushed() const {
     const auto idle = [this](const auto& s) {
-        return s->drained() && !engine_.wants_transmit(s->id());
+        return s->drained() && !engine_.wants_transmit(s->id(), loop_.now());
     };
     return engine_.memory() == 0 && std::ranges::all_of(subflows_, idle);
 }

@@ -87,6 +87,7 @@ class subflow {
 
     instant last_heard;
     instant silent_since = never;  // when a PING became due that nothing has answered
+    bool congested = false;  // as the driver said
     bool dead = false, dead_told = false;
     subflow_stats stats;
 

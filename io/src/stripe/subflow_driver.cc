@@ -32,7 +32,8 @@ void subflow_driver::start(chain first) {
 std::size_t subflow_driver::transmit() {
     if (dead() || !pipe_->has(io_flag::writable)) return 0;
     engine& e = session_.engine();
-    if (out_.empty() && e.wants_transmit(id_)) e.transmit(id_, out_, batch_, loop_.now());
+    if (out_.empty() && e.wants_transmit(id_, loop_.now()))
+        e.transmit(id_, out_, batch_, loop_.now());
     if (out_.empty()) return 0;
     const std::size_t offered = out_.size();
     const io_result r = pipe_->send(out_);

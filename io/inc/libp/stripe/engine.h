@@ -15,7 +15,7 @@
 //  -- driving it --
 //
 //     received(subflow, bytes)   bytes that arrived, in order, any split
-//     transmit(subflow, out)     asks for frames; call while wants_transmit()
+//     transmit(subflow, out)     asks for frames, for a subflow that is not congested, until there are none
 //     on_timer()                 when next_timer() is due
 //     subflow_up / subflow_down  a subflow finished its handshake / is gone
 //
@@ -60,8 +60,25 @@ namespace libp::stripe {
 using subflow_id = std::uint32_t;
 using stream_id = std::uint32_t;
 
+// Which subflow carries what.
+enum class scheduler : std::uint8_t {
+    automatic,    // by when a frame would arrive: a subflow is used where that helps the whole
+    round_robin,  // in turn, frame by frame
+    congestion,   // whichever is not congested
+    redundant,    // every frame on every subflow
+    backup,       // the lowest rank that lives
+};
+
+struct subflow_options {
+    bool payload_crc = true;  // DATA sent on it carries a CRC-32C of its payload
+    // Those of a greater rank are spared while one of a lower rank lives: 0 for all but backups.
+    std::uint8_t rank = 0;
+    duration rtt{0};  // measured by the handshake; 0: not known
+};
+
 struct engine_options {
     bool even = true;  // our streams have even ids; the peer's odd (see handshake.h, tie-break)
+    stripe::scheduler scheduler = stripe::scheduler::automatic;
     std::uint32_t max_frame = 64 * 1024;  // payload bytes of a frame; the smaller of both HELLOs
     std::uint32_t max_streams = 16384;    // open at once, both sides' together
     std::uint64_t peer_initial_credit =
@@ -102,6 +119,12 @@ struct event {
     chain unread{};
 };
 
+enum class subflow_state : std::uint8_t {
+    good,
+    suspect,  // silent for longer than it ever should: nothing new is sent on it
+    stale,    // ... for so long that everything on it is sent again elsewhere
+};
+
 struct subflow_stats {
     std::uint64_t sent_bytes = 0;  // everything, headers included
     std::uint64_t received_bytes = 0;
@@ -109,7 +132,11 @@ struct subflow_stats {
     std::uint64_t data_received = 0;
     std::uint64_t resent = 0;   // payload that was sent here because another subflow died
     std::size_t in_flight = 0;  // sent and not confirmed by PATH_ACK
+    std::size_t allowance = 0;  // what may be in flight at most
+    double rate = 0;            // bytes per second it delivers; 0: not measured yet
     duration srtt{0};
+    duration rtt_min{0};
+    subflow_state state = subflow_state::good;
 };
 
 class engine {
@@ -121,14 +148,15 @@ class engine {
 
     // -- subflows ------------------------------------------------------------------------------
 
-    // `payload_crc`: DATA sent on it carries a CRC-32C of its payload.
-    void subflow_up(subflow_id id, bool payload_crc, instant now);
+    void subflow_up(subflow_id id, const subflow_options& options, instant now);
+    // The subflow takes no more for now (true), or takes bytes again. One that is congested is not asked to transmit.
+    void set_congested(subflow_id id, bool congested, instant now);
     // Everything unconfirmed on it is queued to be sent again.
     void subflow_down(subflow_id id, instant now);
     // Consumes the whole chain. An error means: close this subflow (and call subflow_down).
     error received(subflow_id id, chain&& data, instant now);
     // True while transmit() has something for this subflow.
-    bool wants_transmit(subflow_id id) const;
+    bool wants_transmit(subflow_id id, instant now) const;
     // Appends whole frames, at least one if wants_transmit(), until about `budget` bytes; returns the bytes added.
     std::size_t transmit(subflow_id id, chain& out, std::size_t budget, instant now);
     // Subflows that did not answer for dead_after; the driver closes them and calls subflow_down.
