@@ -34,7 +34,7 @@ stripe::dialer_options dialer_options_of(const stripe_client_plan& plan) {
     stripe::dialer_options options;
     options.subflows = std::max(plan.settings.subflows, plan.paths.size());
     options.connect.timeout = plan.settings.common.connect_timeout;
-    options.connect.tcp = plan.settings.common.tcp;
+    options.connect.tcp = subflow_tcp_options(plan.settings);
     return options;
 }
 

@@ -25,6 +25,13 @@ resource_limits stripe_limits(const stripe_settings& settings, std::size_t fds) 
                        .reserved = subflow_fds});
 }
 
+tcp_options subflow_tcp_options(const stripe_settings& settings) {
+    tcp_options options = settings.common.tcp;
+    // A path that was down for ten seconds is in use again a second after it is back.
+    options.rto_max = 1s;
+    return options;
+}
+
 stripe::node_options stripe_node_options(const stripe_settings& settings) {
     stripe::node_options options;
     options.memory_budget = settings.common.max_memory / 2;

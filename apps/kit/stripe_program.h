@@ -49,6 +49,8 @@ int run_stripe_server(const stripe_server_plan& plan);
 
 // Half of the memory is the engines', the other half the bridges'.
 resource_limits stripe_limits(const stripe_settings& settings, std::size_t fds);
+// Of a subflow's socket, at either end.
+tcp_options subflow_tcp_options(const stripe_settings& settings);
 stripe::node_options stripe_node_options(const stripe_settings& settings);
 // A line of the log for each subflow.
 void log_subflows(const log& out, const stripe::node& of);

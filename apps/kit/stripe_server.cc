@@ -31,7 +31,7 @@ class server {
           node_(loop_, out_, stripe_node_options(plan.settings),
                 stripe::node::stream_handler::to<&server::offered>(*this)),
           streams_(loop_, out_, relay_options_of(), far_, life_.settled()),
-          doors_(loop_, out_, plan.listen, settings_.tcp,
+          doors_(loop_, out_, plan.listen, subflow_tcp_options(plan.settings),
                  listeners::arrival::to<&server::arrived>(*this)) {}
 
     int run();

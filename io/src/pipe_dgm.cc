@@ -29,6 +29,7 @@ class dgm_pipe final : public io_pipe {
     io_result send(chain& from) override;
     void send_fin() override;
     void reset() override;
+    void keep_unsent(std::size_t bytes) override { lower_->keep_unsent(bytes); }
 
   private:
     enum class input : std::uint8_t { open, fin, broken };  // what came behind the bytes in in_

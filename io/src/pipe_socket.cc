@@ -40,6 +40,7 @@ class socket_pipe final : public io_pipe {
     io_result send_spliced(splice_pipe& from) override;
     void send_fin() override;
     void reset() override;
+    void keep_unsent(std::size_t bytes) override;
 
   private:
     bool may_recv(io_result& otherwise) noexcept;
@@ -164,6 +165,11 @@ void socket_pipe::reset() {
     watch_.close();
     if (fd_) close_with_reset(std::move(fd_));
     fail_with({reason::local_abort});
+}
+
+void socket_pipe::keep_unsent(std::size_t bytes) {
+    // A hint that the system does not take costs nothing but what it would have gained.
+    if (fd_ && peer_.is_ip()) std::ignore = limit_unsent(fd_.get(), bytes);
 }
 
 // -- events ---------------------------------------------------------------------------------------

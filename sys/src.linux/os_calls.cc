@@ -53,6 +53,22 @@ error set_notsent_lowat(fd_type fd, int low) noexcept {
     return last_error();
 }
 
+error set_rto_max(fd_type fd, duration longest) noexcept {
+    constexpr int tcp_rto_max_ms = 44;  // newer than most systems' headers
+    const auto ms = std::chrono::ceil<std::chrono::milliseconds>(longest).count();
+    const auto value = static_cast<int>(std::clamp<long long>(ms, 1000, 120'000));
+    if (setsockopt(fd, IPPROTO_TCP, tcp_rto_max_ms, &value, sizeof value) == 0) return {};
+    return errno == ENOPROTOOPT ? error{} : last_error();  // before Linux 6.15
+}
+
+error set_congestion_control(fd_type fd, const std::string& name) noexcept {
+    if (setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name.c_str(),
+                   static_cast<socklen_t>(name.size())) == 0)
+        return {};
+    if (errno == ENOENT) return {reason::invalid, ENOENT};
+    return last_error();
+}
+
 bool has_abstract_paths() noexcept {
     return true;
 }

@@ -60,6 +60,14 @@ error set_notsent_lowat(fd_type, int) noexcept {
     return {};
 }
 
+error set_rto_max(fd_type, duration) noexcept {
+    return {};
+}
+
+error set_congestion_control(fd_type, const std::string&) noexcept {
+    return {reason::unsupported};
+}
+
 bool has_abstract_paths() noexcept {
     return false;
 }

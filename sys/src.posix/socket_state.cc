@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 
 namespace libp {
 
@@ -92,7 +93,22 @@ error set_tcp_options(fd_type fd, const tcp_options& options) noexcept {
         if (const error why = set_user_timeout(fd, options.user_timeout)) return why;
     if (options.notsent_lowat > 0)
         if (const error why = set_notsent_lowat(fd, options.notsent_lowat)) return why;
+    if (options.rto_max > duration::zero())
+        if (const error why = set_rto_max(fd, options.rto_max)) return why;
+    if (!options.congestion_control.empty())
+        return set_congestion_control(fd, options.congestion_control);
     return {};
+}
+
+error check_congestion_control(const std::string& name) noexcept {
+    const unique_fd fd = open_socket(AF_INET);
+    return fd ? set_congestion_control(fd.get(), name) : last_error();
+}
+
+error limit_unsent(fd_type fd, std::size_t most) noexcept {
+    const error why =
+        set_notsent_lowat(fd, static_cast<int>(std::clamp<std::size_t>(most, 1, INT_MAX)));
+    return why.os_errno == EOPNOTSUPP ? error{} : why;  // a UNIX socket
 }
 
 }  // namespace libp

@@ -39,9 +39,12 @@ std::pair<unique_fd, unique_fd> open_pipe() noexcept;
 
 // Binds outgoing packets to an interface. Errors: unsupported, permission, invalid (no such interface).
 error bind_to_device(fd_type fd, const std::string& device) noexcept;
-// TCP_USER_TIMEOUT and TCP_NOTSENT_LOWAT; nothing where there are none.
+// TCP_USER_TIMEOUT, TCP_NOTSENT_LOWAT and TCP_RTO_MAX_MS; nothing where there are none.
 error set_user_timeout(fd_type fd, duration timeout) noexcept;
 error set_notsent_lowat(fd_type fd, int low) noexcept;
+error set_rto_max(fd_type fd, duration longest) noexcept;
+// TCP_CONGESTION. Errors: unsupported, permission, invalid (no such algorithm).
+error set_congestion_control(fd_type fd, const std::string& name) noexcept;
 
 // Whether a UNIX address may be in the abstract namespace.
 bool has_abstract_paths() noexcept;

@@ -188,5 +188,52 @@ TEST(Socket, TcpOptions) {
     EXPECT_FALSE(set_tcp_options(u.client.get(), {}));
 }
 
+// What a listening socket is set to, those accepted from it are, where os_accepted_inherit_options says so.
+TEST(Socket, TheWaitBetweenRetransmissionsIsBounded) {
+    constexpr int tcp_rto_max_ms = 44;  // Linux 6.15
+    const auto listener = listen_on(address("127.0.0.1:0"));
+    ASSERT_TRUE(listener);
+    EXPECT_FALSE(set_tcp_options(listener->get(), {.rto_max = 1s}));
+    int value = 0;
+    socklen_t size = sizeof value;
+    if (std::string_view(os_name) != "linux" ||
+        getsockopt(listener->get(), IPPROTO_TCP, tcp_rto_max_ms, &value, &size) != 0)
+        GTEST_SKIP() << "this system has no such option";
+    EXPECT_EQ(value, 1000);
+    const linked l = link_through(listener->get());
+    EXPECT_EQ(option(l.server.get(), IPPROTO_TCP, tcp_rto_max_ms), 1000);
+    EXPECT_EQ(option(l.client.get(), IPPROTO_TCP, tcp_rto_max_ms), 120'000);
+}
+
+TEST(Socket, CongestionControlByName) {
+    const linked l = tcp_pair();
+    if (std::string_view(os_name) != "linux") {
+        EXPECT_EQ(check_congestion_control("reno").why, reason::unsupported);
+        return;
+    }
+#ifdef TCP_CONGESTION
+    EXPECT_EQ(check_congestion_control("no-such-thing").why, reason::invalid);
+    EXPECT_FALSE(check_congestion_control("reno"));
+    EXPECT_FALSE(set_tcp_options(l.client.get(), {.congestion_control = "reno"}));
+    char name[16] = {};
+    socklen_t size = sizeof name;
+    ASSERT_EQ(getsockopt(l.client.get(), IPPROTO_TCP, TCP_CONGESTION, name, &size), 0);
+    EXPECT_STREQ(name, "reno");
+#endif
+}
+
+TEST(Socket, LimitsWhatIsNotSentYet) {
+    const linked u = unix_pair();
+    EXPECT_FALSE(limit_unsent(u.client.get(), 16 * kib));
+    const linked l = tcp_pair();
+    ASSERT_FALSE(limit_unsent(l.client.get(), 16 * kib));
+#ifdef TCP_NOTSENT_LOWAT
+    if (std::string_view(os_name) != "linux") return;
+    EXPECT_EQ(option(l.client.get(), IPPROTO_TCP, TCP_NOTSENT_LOWAT), 16 * kib);
+    ASSERT_FALSE(limit_unsent(l.client.get(), ~std::size_t{0}));
+    EXPECT_GT(option(l.client.get(), IPPROTO_TCP, TCP_NOTSENT_LOWAT), 1 << 30);
+#endif
+}
+
 }  // namespace
 }  // namespace libp::testing

@@ -123,6 +123,10 @@ class io_pipe {
     virtual void send_fin() = 0;
     virtual void reset() = 0;
 
+    // A hint: how many bytes that send() took may wait below without having left the machine; with more the pipe is not writable. What
+    // waits there can no longer go another way. A layer passes it down; whatever cannot do it does nothing.
+    virtual void keep_unsent(std::size_t) {}
+
     // Why the pipe broke; no reason while it has not.
     virtual error why() const noexcept = 0;
     // Who this is, application side first: "dgm < tcp 127.0.0.1:22". Appends to `out`.

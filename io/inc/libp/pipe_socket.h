@@ -11,6 +11,8 @@
 // while `writable` is down. A consumer that does not receive therefore costs nothing and
 // holds the peer back through the kernel's window.
 //
+// keep_unsent() is TCP_NOTSENT_LOWAT where there is one: the system then says writable while less than that waits.
+//
 // reset() and an unfinished destruction send RST over TCP. A UNIX socket has no RST: its peer sees an
 // error only if unread bytes were left here, otherwise a plain end. Put framing (pipe_dgm, stripe) over UNIX
 // sockets where a cut must be told from an end.

@@ -1,5 +1,6 @@
 #include "stripe/joining_pipe.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace libp::stripe {
@@ -11,7 +12,8 @@ constexpr std::size_t read_size = 4 * kib;
 
 joining_pipe::joining_pipe(event_loop& loop, judge& by, std::unique_ptr<io_pipe> pipe,
                            const hello& own, subflow_origin origin, duration limit)
-    : judge_(by),
+    : loop_(loop),
+      judge_(by),
       pipe_(std::move(pipe)),
       handshake_(loop.blocks(), own),
       origin_(std::move(origin)),
@@ -29,7 +31,10 @@ void joining_pipe::doom(error why) noexcept {
 
 joining_pipe::parts joining_pipe::take() {
     deadline_.cancel();
-    return {std::move(pipe_), std::move(in_), std::move(out_)};
+    duration rtt{0};
+    // Within one turn of the loop time stands still: that is short, but not unknown.
+    if (handshake_.done()) rtt = std::max<duration>(loop_.now() - hello_sent_, 1us);
+    return {std::move(pipe_), std::move(in_), std::move(out_), rtt};
 }
 
 void joining_pipe::on_pipe(io_flags) {
@@ -74,6 +79,7 @@ error joining_pipe::consume() {
 
 error joining_pipe::send() {
     if (out_.empty() || !pipe_->has(io_flag::writable)) return {};
+    if (hello_sent_ == never) hello_sent_ = loop_.now();
     const io_result r = pipe_->send(out_);
     return r.status == io_status::broken ? r.why : error{};
 }

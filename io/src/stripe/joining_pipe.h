@@ -52,8 +52,9 @@ class joining_pipe {
 
     struct parts {
         std::unique_ptr<io_pipe> pipe;
-        chain received;  // behind the handshake: the engine's
-        chain unsent;    // of the handshake: goes before any frame
+        chain received;   // behind the handshake: the engine's
+        chain unsent;     // of the handshake: goes before any frame
+        duration rtt{0};  // from our HELLO to the peer's READY; 0: not known
     };
     parts take();
 
@@ -66,6 +67,7 @@ class joining_pipe {
     error consume();
     error send();
 
+    event_loop& loop_;
     judge& judge_;
     std::unique_ptr<io_pipe> pipe_;
     handshake handshake_;
@@ -74,6 +76,7 @@ class joining_pipe {
     timer deadline_;
     deferred doomed_;
     error doom_{};
+    instant hello_sent_ = never;
     bool accepted_ = false;
 };
 

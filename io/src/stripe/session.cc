@@ -67,12 +67,13 @@ bool session::has_subflow(subflow_id id) const noexcept {
 void session::join(subflow_id id, joining_pipe::parts parts, subflow_origin origin) {
     resume_.cancel();
     chain first = std::move(parts.received);
+    const duration rtt = parts.rtt;
     subflows_.push_back(
         std::make_unique<subflow_driver>(loop_, *this, id, std::move(parts), std::move(origin)));
     subflow_driver& s = *subflows_.back();
     log_.write(log_level::info, "subflow",
                {{"id", hex8(id)}, {"session", hex8(number_)}, {"path", s.path()}, {"state", "up"}});
-    engine_.subflow_up(id, {.payload_crc = options_.payload_crc}, loop_.now());
+    engine_.subflow_up(id, {.payload_crc = options_.payload_crc, .rtt = rtt}, loop_.now());
     s.start(std::move(first));
     later();
     if (subflow_owner* owner = s.origin().owner) owner->subflow_ready(s.origin().token);

@@ -11,6 +11,19 @@ namespace {
 constexpr std::size_t read_size = 256 * kib;
 constexpr std::size_t receive_per_turn = 1 * mib;
 
+constexpr duration batch_time = 4ms;
+constexpr duration unsent_time = 10ms;
+constexpr duration keep_interval = 100ms;
+constexpr std::size_t least_unsent = 16 * kib;
+constexpr std::size_t most_unsent = 1 * mib;
+
+// The bytes that a rate delivers in `time`, within bounds.
+std::size_t worth(double rate, duration time, std::size_t least, std::size_t most) noexcept {
+    const double bytes = rate * seconds(time);
+    return static_cast<std::size_t>(
+        std::clamp(bytes, static_cast<double>(least), static_cast<double>(most)));
+}
+
 }  // namespace
 
 subflow_driver::subflow_driver(event_loop& loop, session& of, subflow_id id,
@@ -25,16 +38,27 @@ subflow_driver::subflow_driver(event_loop& loop, session& of, subflow_id id,
       more_(loop, delegate<void()>::to<&subflow_driver::on_more>(*this)) {}
 
 void subflow_driver::start(chain first) {
+    kept_unsent_ = least_unsent;
+    pipe_->keep_unsent(kept_unsent_);
     pipe_->attach(io_handler::to<&subflow_driver::on_pipe>(*this));
+    tell_congestion();
     if (!first.empty()) feed(std::move(first));
 }
 
 std::size_t subflow_driver::transmit() {
-    if (dead() || !pipe_->has(io_flag::writable)) return 0;
-    engine& e = session_.engine();
-    if (out_.empty() && e.wants_transmit(id_, loop_.now()))
-        e.transmit(id_, out_, batch_, loop_.now());
-    if (out_.empty()) return 0;
+    if (dead()) return 0;
+    std::size_t sent = flush();
+    // The engine is asked only for a subflow that it knows to take bytes.
+    tell_congestion();
+    if (dead() || congested_) return sent;
+    fetch();
+    sent += flush();
+    tell_congestion();
+    return sent;
+}
+
+std::size_t subflow_driver::flush() {
+    if (out_.empty() || !pipe_->has(io_flag::writable)) return 0;
     const std::size_t offered = out_.size();
     const io_result r = pipe_->send(out_);
     if (!out_.empty())
@@ -43,6 +67,33 @@ std::size_t subflow_driver::transmit() {
         batch_ = std::min(batch_ * 2, largest_batch);
     if (pipe_->has(io_flag::broken)) session_.lose(*this, pipe_->why());
     return r.bytes;
+}
+
+void subflow_driver::fetch() {
+    engine& e = session_.engine();
+    if (!e.wants_transmit(id_, loop_.now())) return;
+    std::size_t budget = batch_;
+    const double rate = e.stats(id_).rate;
+    if (rate > 0) {
+        budget = std::min(budget, worth(rate, batch_time, smallest_batch, largest_batch));
+        if (loop_.now() >= keep_again_at_) {
+            keep_again_at_ = loop_.now() + keep_interval;
+            const std::size_t keep = worth(rate, unsent_time, least_unsent, most_unsent);
+            if (keep >= kept_unsent_ * 2 || keep <= kept_unsent_ / 2) {
+                kept_unsent_ = keep;
+                pipe_->keep_unsent(keep);
+            }
+        }
+    }
+    e.transmit(id_, out_, budget, loop_.now());
+}
+
+void subflow_driver::tell_congestion() {
+    if (dead()) return;
+    const bool now = !out_.empty() || !pipe_->has(io_flag::writable);
+    if (now == congested_) return;
+    congested_ = now;
+    session_.engine().set_congested(id_, now, loop_.now());
 }
 
 void subflow_driver::die(error why) {
@@ -59,6 +110,7 @@ joining_pipe::parts subflow_driver::part(error why) {
 }
 
 void subflow_driver::on_pipe(io_flags) {
+    tell_congestion();
     receive();
     session_.after_input();
 }

@@ -5,6 +5,13 @@
 // Frames that the engine gave are written whole or the subflow dies: what the pipe did not take
 // stays in `out_`, at most a batch, and nothing more is asked for before it is gone. Receiving never waits: what the
 // engine is given it had granted.
+//
+//  -- little waits here --
+//
+// What a subflow has taken can go nowhere else, so it is given little that cannot leave at once. A batch is what the subflow delivers
+// in 4 ms, and no more than the pipe proves to take; the layers below are asked to hold 10 ms' worth of unsent
+// bytes (io_pipe::keep_unsent), looked at again at most every 100 ms and changed when it is off by a factor of two. The engine is told
+// when the subflow stops taking bytes (set_congested) and when it goes on.
 
 #include <libp/event_loop.h>
 #include <libp/io_pipe.h>
@@ -20,9 +27,7 @@ class session;
 
 class subflow_driver {
   public:
-    // Frames are asked for in batches: as large as the pipe proves to take at once, so that a slow subflow does not
-    // sit on what a faster one could have sent.
-    static constexpr std::size_t smallest_batch = 32 * kib;
+    static constexpr std::size_t smallest_batch = 16 * kib;
     static constexpr std::size_t largest_batch = 256 * kib;
 
     subflow_driver(event_loop& loop, session& of, subflow_id id, joining_pipe::parts parts,
@@ -51,6 +56,11 @@ class subflow_driver {
     void on_more();
     void receive();
     void feed(chain&& data);
+    // Sends what is in out_; returns the bytes that the pipe took.
+    std::size_t flush();
+    // Asks the engine for a batch, and the pipe to keep no more unsent than suits the subflow's rate.
+    void fetch();
+    void tell_congestion();
 
     event_loop& loop_;
     session& session_;
@@ -59,8 +69,11 @@ class subflow_driver {
     subflow_origin origin_;
     const instant since_;
     chain out_;
-    std::size_t batch_ = 64 * kib;
-    deferred more_;  // a turn's share was received and there is more
+    std::size_t batch_ = 32 * kib;  // what the pipe seems to take at once
+    std::size_t kept_unsent_ = 0;
+    instant keep_again_at_{};
+    bool congested_ = false;  // as the engine was told
+    deferred more_;           // a turn's share was received and there is more
     error why_{};
 };
 

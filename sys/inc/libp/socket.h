@@ -94,8 +94,18 @@ struct tcp_options {
     // peer answers but does not read for that long, too: measured, a full window counts as unacknowledged data.
     duration user_timeout{0};
     int notsent_lowat = 0;  // TCP_NOTSENT_LOWAT where there is one; 0: the system's default
+    // The longest that TCP waits between two retransmissions (TCP_RTO_MAX_MS, Linux 6.15), where that can be said: 1 to 120 s;
+    // 0: the system's default. Its wait doubles each time, so that a network that was down for long is tried again only long after it is back.
+    duration rto_max{0};
+    // TCP_CONGESTION where there is one, such as "bbr"; empty: the system's default. See check_congestion_control().
+    std::string congestion_control = {};
 };
 // Options a system lacks are skipped; UNIX sockets ignore all of them.
 error set_tcp_options(fd_type fd, const tcp_options& options) noexcept;
+// Whether this process may use a congestion control of that name. Errors: invalid (there is none), permission, unsupported.
+error check_congestion_control(const std::string& name) noexcept;
+// How many bytes that were sent may wait in the system without having left the machine; with more the socket is not
+// writable. Nothing where there is no such thing (it is TCP_NOTSENT_LOWAT), and for UNIX sockets.
+error limit_unsent(fd_type fd, std::size_t bytes) noexcept;
 
 }  // namespace libp
