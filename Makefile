@@ -85,6 +85,9 @@ FUZZERS   := $(patsubst tests/fuzz/%_fuzz.cc,%,$(FUZZ_SRC))
 REPLAYS   := $(patsubst %,$(BIN)/replay-%,$(FUZZERS))
 TOOL_SRC  := $(wildcard tests/bench/*.cc)
 TOOLS     := $(patsubst tests/bench/%.cc,$(BIN)/bench-%,$(TOOL_SRC))
+# The lab needs what only Linux has: namespaces, TUN devices, MPTCP.
+LAB_SRC   := $(if $(filter linux,$(OS)),$(wildcard tests/lab/*.cc))
+LABS      := $(patsubst tests/lab/%.cc,$(BIN)/lab-%,$(LAB_SRC))
 
 .PHONY: all demo test check bench lint fuzz fuzzers install clean help tests tools setup
 .DEFAULT_GOAL := all
@@ -105,6 +108,10 @@ $(BIN)/bench-%: $(OBJ)/tests/bench/%.o $(call objects,$(KIT_SRC)) $(LIBP)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CXX) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
+$(BIN)/lab-%: $(OBJ)/tests/lab/%.o
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CXX) $(LDFLAGS_ALL) -o $@ $^
+
 define test_rule
 $(BIN)/test-$(1): $(call objects,$(wildcard tests/$(1)/*.cc) $(SUP_SRC) $(KIT_SRC)) $(LIBP)
 	@mkdir -p $$(@D)
@@ -123,7 +130,7 @@ $(BIN)/replay-%: $(OBJ)/tests/fuzz/%_fuzz.o $(OBJ)/tests/fuzz/replay.o $(LIBP)
 	$(call say,LINK,$@)$(CXX) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
 tests: $(TESTS) $(REPLAYS)
-tools: $(TOOLS)
+tools: $(TOOLS) $(LABS)
 fuzzers: $(patsubst %,$(BIN)/fuzz-%,$(FUZZERS))
 
 # -- compiling: one rule a layer, so that each gets its own -I ------------------------------------
