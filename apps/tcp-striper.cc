@@ -8,6 +8,7 @@
 #include <kit/stripe_program.h>
 
 #include <algorithm>
+#include <numeric>
 
 namespace {
 
@@ -17,8 +18,8 @@ using namespace libp::app;
 constexpr const char* program = "tcp-striper";
 
 struct striper_settings {
-    char mode = 0;  // 'c', 's', 'r'; 0: none was given
-    std::string listen = "0.0.0.0:55555";
+    char mode = 0;                    // 'c', 's', 'r'; 0: none was given
+    std::vector<std::string> listen;  // one, and for -s perhaps more
     stripe_settings stripe;
 };
 
@@ -26,31 +27,40 @@ option_setter into_mode(striper_settings& to, char letter) {
     return [&to, letter](std::string_view value) -> std::string {
         if (to.mode && to.mode != letter) return std::string("excludes -") + to.mode;
         to.mode = letter;
-        to.listen = value;
+        if (letter != 's') to.listen.clear();
+        to.listen.emplace_back(value);
         return value.empty() ? "the value is empty" : "";
     };
 }
 
-std::string check_scheduler(std::string_view value) {
-    std::string shown = "'" + std::string(value) + "'";
-    if (value == "auto" || value == "congestion") return {};
-    if (value == "rr" || value == "redundant" || value == "backup")
-        return shown + " is unsupported in this version (auto, congestion)";
-    return shown + " is not a scheduler (auto, congestion)";
+option_setter into_scheduler(stripe::scheduler& to) {
+    return [&to](std::string_view value) -> std::string {
+        const auto s = scheduler_called(value);
+        if (!s)
+            return "'" + std::string(value) +
+                   "' is not a scheduler (auto, rr, congestion, redundant, backup)";
+        to = *s;
+        return {};
+    };
 }
 
 option_table make_table(striper_settings& to) {
-    option_table table(program,
-                       {"[-r LISTEN] [TARGET]", "-c LISTEN PATH [PATH...]", "-s LISTEN TARGET"});
+    option_table table(program, {"[-r LISTEN] [TARGET]", "-c LISTEN PATH [PATH...]",
+                                 "-s LISTEN [-s LISTEN...] TARGET"});
     table.group("Modes (default: relay 0.0.0.0:55555 to 127.0.0.1:22):");
     table.add({'c', {}, "LISTEN", "client side: a stream for each connection", into_mode(to, 'c')});
-    table.add({'s', {}, "LISTEN", "server side: subflows in, streams out", into_mode(to, 's')});
+    table.add({'s',
+               {},
+               "LISTEN",
+               "server side: subflows in, streams out; may be repeated",
+               into_mode(to, 's')});
     table.add({'r', {}, "LISTEN", "plain relay", into_mode(to, 'r')});
     table.group("Striping:");
     table.add({'n', "subflows", "N", "of a session, dealt over the paths (4, most 64)",
                into_count(to.stripe.subflows, 1, most_subflows)});
-    table.add({0, "scheduler", "auto|congestion", "how frames find their subflow (auto)",
-               check_scheduler});
+    table.add({0, "scheduler", "NAME",
+               "which subflow carries what this end sends (auto), see below",
+               into_scheduler(to.stripe.scheduler)});
     table.add({0, "resume", "DUR", "a session without any subflow lives this long (60s)",
                into_duration(to.stripe.resume)});
     add_daemon_options(table, to.stripe.common);
@@ -58,7 +68,27 @@ option_table make_table(striper_settings& to) {
         "LISTEN is PORT, :PORT, HOST:PORT, [v6]:PORT, /path or a SPEC; with -c also '-', stdin "
         "and\n"
         "stdout as the one stream. PATH and TARGET are HOST:PORT, /path or a SPEC, for example\n"
-        "tcp://relay:8443,bind=192.0.2.10,name=dsl or tcp://relay:8443,dev=wwan0.\n"
+        "tcp://relay:8443,bind=192.0.2.10,name=dsl or tcp://relay:8443,dev=wwan0,backup.\n"
+        "\n"
+        "Options of a PATH, behind commas:\n"
+        "  bind=ADDR     connect from this address\n"
+        "  dev=NAME      connect through this network device\n"
+        "  name=NAME     what logs call it, at both ends\n"
+        "  n=K           exactly K subflows; what is left of -n is dealt over the others\n"
+        "  weight=W      its share of the subflows that are dealt, relative to the others' (1)\n"
+        "  backup        spared while a path that is no backup lives, in both directions\n"
+        "  cc=NAME       congestion control of its subflows, what this end sends (bbr, cubic ...)\n"
+        "  crc=no        no checksums over what this end sends; for what checks itself, such as "
+        "ssh\n"
+        "LISTEN of -s takes cc=NAME too: for what the server sends.\n"
+        "\n"
+        "Schedulers, each end's for what it sends itself:\n"
+        "  auto          whatever brings the bytes there first\n"
+        "  rr            in turn, frame by frame\n"
+        "  congestion    whichever subflow is not congested\n"
+        "  redundant     every frame on every subflow\n"
+        "  backup        the first PATH that lives, in the order of the command line\n"
+        "\n"
         "DUR: 250ms 10s 5m. SIZE: 64k 8M 1G.\n");
     return table;
 }
@@ -73,43 +103,54 @@ int relay(const striper_settings& settings, const std::vector<std::string>& oper
     plan.program = program;
     plan.purpose = "plain relay";
     plan.settings = settings.stripe.common;
-    if (auto e = parse_listen(settings.listen, "55555", false, plan.listen)) return finish(e);
+    const std::string listen = settings.listen.empty() ? "0.0.0.0:55555" : settings.listen[0];
+    if (auto e = parse_listen(listen, "55555", false, plan.listen)) return finish(e);
     if (auto e = parse_target(operands.empty() ? "127.0.0.1:22" : operands[0], "22", plan.target))
         return finish(e);
     return plan.settings.explain ? print(explain(plan)) : run_relay(plan);
 }
 
+// As they were named, backups behind the others.
+void rank_in_order(std::vector<stripe::path>& paths) {
+    const auto spare = [](const stripe::path& p) { return p.rank > 0; };
+    const auto backups = std::count_if(paths.begin(), paths.end(), spare);
+    std::uint8_t first = 0;
+    auto next = static_cast<std::uint8_t>(static_cast<std::ptrdiff_t>(paths.size()) - backups);
+    for (stripe::path& p : paths)
+        p.rank = spare(p) ? next++ : first++;
+}
+
 int client(const striper_settings& settings, const std::vector<std::string>& operands) {
     if (operands.empty())
         return finish(usage_error("-c needs a PATH: where the server listens",
-                                  "tcp-striper -c " + settings.listen + " relay.example:8443"));
-    if (operands.size() > most_subflows) return finish(usage_error("more than 64 paths"));
+                                  "tcp-striper -c " + settings.listen[0] + " relay.example:8443"));
     stripe_client_plan plan{program, {}, {}, settings.stripe};
-    if (auto e = parse_listen(settings.listen, "55555", true, plan.listen)) return finish(e);
+    if (auto e = parse_listen(settings.listen[0], "55555", true, plan.listen)) return finish(e);
     for (const std::string& text : operands) {
-        stack_spec path;
-        if (auto e = parse_path(text, path)) return finish(e);
+        stack_spec spec;
+        stripe::path path;
+        if (auto e = parse_path(text, spec)) return finish(e);
+        if (auto e = path_of(spec, path)) return finish(e);
         plan.paths.push_back(std::move(path));
     }
-    bool first = refuses_crc(plan.paths[0]);
-    auto differs = [&](const stack_spec& p) { return refuses_crc(p) != first; };
-    if (std::any_of(plan.paths.begin(), plan.paths.end(), differs))
-        return finish(usage_error("crc=no on some paths only is unsupported in this version"));
+    if (settings.stripe.scheduler == stripe::scheduler::backup) rank_in_order(plan.paths);
+    const auto dealt = stripe::deal_subflows(plan.paths, settings.stripe.subflows);
+    if (std::accumulate(dealt.begin(), dealt.end(), std::size_t{0}) > most_subflows)
+        return finish(usage_error("the paths have more than 64 subflows"));
     return plan.settings.common.explain ? print(explain(plan)) : run_stripe_client(plan);
 }
 
 int server(const striper_settings& settings, const std::vector<std::string>& operands) {
     if (operands.empty())
         return finish(usage_error("-s needs a TARGET: where the streams go",
-                                  "tcp-striper -s " + settings.listen + " 127.0.0.1:22"));
+                                  "tcp-striper -s " + settings.listen[0] + " 127.0.0.1:22"));
     if (operands.size() > 1) return finish(usage_error("too many operands: '" + operands[1] + "'"));
     stripe_server_plan plan{program, {}, {}, settings.stripe};
-    if (auto e = parse_listen(settings.listen, "55555", false, plan.listen)) return finish(e);
-    if (!plan.listen.filters.empty())
-        return finish(
-            startup_error{exit_code::config,
-                          "spec: '" + settings.listen + "': layers are unsupported under subflows",
-                          {}});
+    for (const std::string& text : settings.listen) {
+        stack_spec listen;
+        if (auto e = parse_subflow_listen(text, "55555", listen)) return finish(e);
+        plan.listen.push_back(std::move(listen));
+    }
     if (auto e = parse_target(operands[0], "22", plan.target)) return finish(e);
     return plan.settings.common.explain ? print(explain(plan)) : run_stripe_server(plan);
 }

@@ -1,4 +1,5 @@
 #include <kit/stack_argument.h>
+#include <kit/value_text.h>
 
 #include <algorithm>
 #include <initializer_list>
@@ -43,18 +44,31 @@ startup_result parse_connecting(std::string_view text, std::string_view default_
     return std::nullopt;
 }
 
-}  // namespace
-
-startup_result parse_listen(std::string_view text, std::string_view default_port, bool stdio_too,
-                            stack_spec& to) {
+startup_result parse_any_listen(std::string_view text, std::string_view default_port,
+                                bool stdio_too, stack_spec& to) {
     if (auto e = parse(text, default_port, to)) return e;
-    if (auto e = only_options(to, text, {"name"}, "a listener")) return e;
     if (to.connects) return bad_spec("'" + std::string(text) + "' connects, but is to listen");
     if (to.base == stack_spec::base_kind::stdio && !stdio_too)
         return bad_spec("'" + std::string(text) + "': there is nothing to listen on");
     std::string& host = to.address.where.host;
     if (to.base == stack_spec::base_kind::tcp && (host.empty() || host == "*")) host = "0.0.0.0";
     return std::nullopt;
+}
+
+}  // namespace
+
+startup_result parse_listen(std::string_view text, std::string_view default_port, bool stdio_too,
+                            stack_spec& to) {
+    if (auto e = parse_any_listen(text, default_port, stdio_too, to)) return e;
+    return only_options(to, text, {"name"}, "a listener");
+}
+
+startup_result parse_subflow_listen(std::string_view text, std::string_view default_port,
+                                    stack_spec& to) {
+    if (auto e = parse_any_listen(text, default_port, false, to)) return e;
+    if (!to.filters.empty())
+        return bad_spec("'" + std::string(text) + "': layers are unsupported under subflows");
+    return only_options(to, text, {"name", "cc"}, "a listener for subflows");
 }
 
 startup_result parse_target(std::string_view text, std::string_view default_port, stack_spec& to) {
@@ -64,7 +78,8 @@ startup_result parse_target(std::string_view text, std::string_view default_port
 
 startup_result parse_path(std::string_view text, stack_spec& to) {
     if (auto e = parse_connecting(text, {}, to)) return e;
-    if (auto e = only_options(to, text, {"name", "bind", "dev", "crc"}, "a path in this version"))
+    if (auto e = only_options(
+            to, text, {"name", "bind", "dev", "cc", "n", "weight", "backup", "crc"}, "a path"))
         return e;
     if (to.filters.empty()) return std::nullopt;
     return bad_spec("'" + std::string(text) + "': layers are unsupported under a path");
@@ -88,9 +103,45 @@ startup_result connect_options_of(const stack_spec& target, connect_options& to)
     return std::nullopt;
 }
 
-bool refuses_crc(const stack_spec& path) {
-    const std::string* crc = find(path.base_options, "crc");
-    return crc && *crc == "no";
+startup_result congestion_control_of(const stack_spec& spec, std::string& to) {
+    const std::string* name = find(spec.base_options, "cc");
+    if (!name) return std::nullopt;
+    if (const error e = check_congestion_control(*name))
+        return startup_error{
+            exit_code::os_error,
+            "cc=" + *name + ": " +
+                (e.why == reason::invalid ? "no such congestion control" : to_string(e)),
+            e.why == reason::unsupported
+                ? ""
+                : "those there are: sysctl net.ipv4.tcp_available_congestion_control"};
+    to = *name;
+    return std::nullopt;
+}
+
+startup_result path_of(const stack_spec& spec, stripe::path& to) {
+    to.to = spec.address;
+    to.name = name_of(spec, {});
+    if (auto e = connect_options_of(spec, to.socket)) return e;
+    if (auto e = congestion_control_of(spec, to.congestion_control)) return e;
+    // A device that is not there yet may come; that it is not ours to choose will not change.
+    const error device = to.socket.device.empty() ? error{} : check_device(to.socket.device);
+    if (device && device.why != reason::invalid)
+        return startup_error{exit_code::os_error,
+                             "dev=" + to.socket.device + ": " + to_string(device),
+                             "bind=ADDRESS needs no privileges"};
+    const auto number = [&](std::string_view key, std::size_t otherwise) {
+        const std::string* value = find(spec.base_options, key);
+        return value ? parse_count(*value).value_or(otherwise) : otherwise;
+    };
+    const auto says = [&](std::string_view key, std::string_view value) {
+        const std::string* said = find(spec.base_options, key);
+        return said && *said == value;
+    };
+    to.subflows = number("n", 0);
+    to.weight = static_cast<unsigned>(number("weight", 1));
+    to.rank = says("backup", "yes") ? 1 : 0;
+    to.payload_crc = !says("crc", "no");
+    return std::nullopt;
 }
 
 std::string name_of(const stack_spec& spec, std::string_view otherwise) {

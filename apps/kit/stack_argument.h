@@ -6,6 +6,7 @@
 
 #include <libp/socket.h>
 #include <libp/stack.h>
+#include <libp/stripe/dialer.h>
 
 #include <string>
 #include <string_view>
@@ -17,15 +18,20 @@ startup_result parse_listen(std::string_view text, std::string_view default_port
                             stack_spec& to);
 // TARGET. Without a default port one must be given. No host is this host.
 startup_result parse_target(std::string_view text, std::string_view default_port, stack_spec& to);
-// PATH: a target that subflows go over, which may say crc=no.
+// LISTEN for subflows: no filters; cc= is theirs.
+startup_result parse_subflow_listen(std::string_view text, std::string_view default_port,
+                                    stack_spec& to);
+// PATH: a target that subflows go over; no filters, and options of its own (--help says which).
 startup_result parse_path(std::string_view text, stack_spec& to);
 // HOST and PORT as two operands, the way the ancestors took them.
 startup_result parse_target_pair(std::string_view host, std::string_view port, stack_spec& to);
 
 // What bind= and dev= ask for. Errors: bind= is not a numeric address.
 startup_result connect_options_of(const stack_spec& target, connect_options& to);
-// True if it says crc=no.
-bool refuses_crc(const stack_spec& path);
+// What a PATH asks of its subflows: how many, over what, how called. Errors: bind=, dev= or cc= cannot be had.
+startup_result path_of(const stack_spec& spec, stripe::path& to);
+// What cc= asks for; empty: nothing. Errors: the system refuses it.
+startup_result congestion_control_of(const stack_spec& spec, std::string& to);
 // The value of name=, or `otherwise`.
 std::string name_of(const stack_spec& spec, std::string_view otherwise);
 

@@ -9,7 +9,7 @@
 #include <libp/pipe_fd.h>
 #include <libp/stripe/dialer.h>
 
-#include <algorithm>
+#include <numeric>
 
 namespace libp::app {
 
@@ -19,20 +19,9 @@ constexpr fd_type stdin_fd = 0, stdout_fd = 1;
 // Those of one server, and those of the one that takes its place.
 constexpr std::size_t client_sessions = 4;
 
-startup_result paths_of(const stripe_client_plan& plan, std::vector<stripe::path>& to) {
-    for (const stack_spec& spec : plan.paths) {
-        stripe::path p;
-        p.to = spec.address;
-        p.name = name_of(spec, {});
-        if (auto e = connect_options_of(spec, p.socket)) return e;
-        to.push_back(std::move(p));
-    }
-    return std::nullopt;
-}
-
 stripe::dialer_options dialer_options_of(const stripe_client_plan& plan) {
     stripe::dialer_options options;
-    options.subflows = std::max(plan.settings.subflows, plan.paths.size());
+    options.subflows = plan.settings.subflows;
     options.connect.timeout = plan.settings.common.connect_timeout;
     options.connect.tcp = subflow_tcp_options(plan.settings);
     return options;
@@ -41,7 +30,6 @@ stripe::dialer_options dialer_options_of(const stripe_client_plan& plan) {
 stripe::node_options client_node_options(const stripe_client_plan& plan) {
     stripe::node_options options = stripe_node_options(plan.settings);
     options.max_sessions = client_sessions;
-    options.payload_crc = !refuses_crc(plan.paths[0]);
     return options;
 }
 
@@ -51,15 +39,15 @@ bool from_stdin(const stripe_client_plan& plan) {
 
 std::string path_names(const stripe_client_plan& plan) {
     std::string all;
-    for (const stack_spec& p : plan.paths)
-        all += (all.empty() ? "" : ", ") + p.address.to_string();
+    for (const stripe::path& p : plan.paths)
+        all += (all.empty() ? "" : ", ") + p.to.to_string();
     return all;
 }
 
 // The wiring of the program. Members are in the order in which they may refer to each other.
 class client {
   public:
-    client(const stripe_client_plan& plan, std::vector<stripe::path> paths)
+    explicit client(const stripe_client_plan& plan)
         : plan_(plan),
           settings_(plan.settings.common),
           lines_(settings_.format),
@@ -67,7 +55,7 @@ class client {
           life_(loop_, out_, settings_.once || from_stdin(plan), settings_.drain),
           limits_(stripe_limits(plan.settings, usable_fds(loop_.backend()))),
           node_(loop_, out_, client_node_options(plan)),
-          dialer_(loop_, names_, node_, out_, std::move(paths), dialer_options_of(plan)),
+          dialer_(loop_, names_, node_, out_, plan.paths, dialer_options_of(plan)),
           far_(loop_, node_, settings_.connect_timeout),
           server_(loop_, out_, relay_options_of(), far_, life_.settled()),
           doors_(loop_, out_, plan.listen, settings_.tcp,
@@ -131,30 +119,39 @@ int client::run() {
     return static_cast<int>(code);
 }
 
+// "tcp relay:8443 as lte from 192.0.2.10 through wwan0, 2 subflows, backup"
+std::string explain_path(const stripe::path& p, std::size_t subflows) {
+    std::string text = (p.to.is_unix() ? "unix " : "tcp ") + p.to.to_string();
+    if (!p.name.empty()) text += " as " + p.name;
+    if (p.socket.source) text += " from " + p.socket.source->to_string();
+    if (!p.socket.device.empty()) text += " through " + p.socket.device;
+    text += ", " + std::to_string(subflows) + (subflows == 1 ? " subflow" : " subflows");
+    if (!p.congestion_control.empty()) text += " with " + p.congestion_control;
+    if (p.rank > 0) text += ", of rank " + std::to_string(p.rank);
+    if (!p.payload_crc) text += ", without payload checksums";
+    return text;
+}
+
 }  // namespace
 
 std::string explain(const stripe_client_plan& plan) {
-    stripe::dialer_options dials = dialer_options_of(plan);
+    const std::vector<std::size_t> dealt =
+        stripe::deal_subflows(plan.paths, plan.settings.subflows);
+    const std::size_t all = std::accumulate(dealt.begin(), dealt.end(), std::size_t{0});
     std::string text = plan.program + ": client side, each connection is a stream, striped over " +
-                       std::to_string(dials.subflows) + " subflows\n  listens   " +
+                       std::to_string(all) + " subflows\n  listens   " +
                        explain_stack(plan.listen) + "\n";
-    for (std::size_t i = 0; i < plan.paths.size(); ++i) {
-        // Dealt in turn: the first paths have the odd ones.
-        std::size_t n =
-            dials.subflows / plan.paths.size() + (i < dials.subflows % plan.paths.size() ? 1 : 0);
-        text += "  path      " + explain_stack(plan.paths[i]) + ", " + std::to_string(n) +
-                (n == 1 ? " subflow\n" : " subflows\n");
-    }
-    text += "  resumes   a session without any subflow lives " +
+    for (std::size_t i = 0; i < plan.paths.size(); ++i)
+        text += "  path      " + explain_path(plan.paths[i], dealt[i]) + "\n";
+    text += "  sends     by the scheduler '" + std::string(name_of(plan.settings.scheduler)) +
+            "'\n  resumes   a session without any subflow lives " +
             duration_text(plan.settings.resume) + "\n";
     return text + explain_limits(plan.settings.common,
                                  stripe_limits(plan.settings, usable_fds(default_backend())));
 }
 
 int run_stripe_client(const stripe_client_plan& plan) {
-    std::vector<stripe::path> paths;
-    if (auto e = paths_of(plan, paths)) return report(plan.program, *e);
-    return client(plan, std::move(paths)).run();
+    return client(plan).run();
 }
 
 }  // namespace libp::app

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 namespace libp::app {
 
@@ -14,7 +15,25 @@ std::string hex_id(stripe::subflow_id id) {
     return text;
 }
 
+constexpr std::pair<std::string_view, stripe::scheduler> schedulers[] = {
+    {"auto", stripe::scheduler::automatic},        {"rr", stripe::scheduler::round_robin},
+    {"congestion", stripe::scheduler::congestion}, {"redundant", stripe::scheduler::redundant},
+    {"backup", stripe::scheduler::backup},
+};
+
 }  // namespace
+
+std::optional<stripe::scheduler> scheduler_called(std::string_view name) {
+    for (const auto& [called, s] : schedulers)
+        if (called == name) return s;
+    return std::nullopt;
+}
+
+std::string_view name_of(stripe::scheduler scheduler) {
+    for (const auto& [called, s] : schedulers)
+        if (s == scheduler) return called;
+    return {};
+}
 
 resource_limits stripe_limits(const stripe_settings& settings, std::size_t fds) {
     // Subflows, those shaking hands among them. Where descriptors are scarce there are fewer.
@@ -38,6 +57,7 @@ stripe::node_options stripe_node_options(const stripe_settings& settings) {
     options.handshake_timeout = settings.common.handshake_timeout;
     options.resume = settings.resume;
     options.max_subflows = most_subflows;
+    options.engine.scheduler = settings.scheduler;
     return options;
 }
 

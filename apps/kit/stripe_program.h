@@ -9,9 +9,12 @@
 #include <kit/resource_limits.h>
 
 #include <libp/stack.h>
+#include <libp/stripe/dialer.h>
 #include <libp/stripe/node.h>
 
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace libp::app {
@@ -19,6 +22,7 @@ namespace libp::app {
 inline constexpr std::size_t most_subflows = 64;
 
 struct stripe_settings {
+    stripe::scheduler scheduler = stripe::scheduler::automatic;
     std::size_t subflows = 4;
     duration resume{60s};
     daemon_settings common;
@@ -27,13 +31,13 @@ struct stripe_settings {
 struct stripe_client_plan {
     std::string program;
     stack_spec listen;
-    std::vector<stack_spec> paths;
+    std::vector<stripe::path> paths;
     stripe_settings settings;
 };
 
 struct stripe_server_plan {
     std::string program;
-    stack_spec listen;
+    std::vector<stack_spec> listen;
     stack_spec target;
     stripe_settings settings;
 };
@@ -49,6 +53,9 @@ int run_stripe_server(const stripe_server_plan& plan);
 
 // Half of the memory is the engines', the other half the bridges'.
 resource_limits stripe_limits(const stripe_settings& settings, std::size_t fds);
+// "auto", "rr", "congestion", "redundant", "backup"; nothing for other names.
+std::optional<stripe::scheduler> scheduler_called(std::string_view name);
+std::string_view name_of(stripe::scheduler scheduler);
 // Of a subflow's socket, at either end.
 tcp_options subflow_tcp_options(const stripe_settings& settings);
 stripe::node_options stripe_node_options(const stripe_settings& settings);

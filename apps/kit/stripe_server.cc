@@ -30,9 +30,7 @@ class server {
           far_(loop_, names_, plan.target, connecting),
           node_(loop_, out_, stripe_node_options(plan.settings),
                 stripe::node::stream_handler::to<&server::offered>(*this)),
-          streams_(loop_, out_, relay_options_of(), far_, life_.settled()),
-          doors_(loop_, out_, plan.listen, subflow_tcp_options(plan.settings),
-                 listeners::arrival::to<&server::arrived>(*this)) {}
+          streams_(loop_, out_, relay_options_of(), far_, life_.settled()) {}
 
     int run();
 
@@ -40,12 +38,13 @@ class server {
     relay_options relay_options_of() const {
         return {.max_conns = limits_.max_conns,
                 .once = settings_.once,
-                .listener = name_of(plan_.listen, "main"),
+                .listener = name_of(plan_.listen.front(), "main"),
                 .bridge = {.window = limits_.window,
                            .plenty = limits_.plenty,
                            .idle = settings_.idle_timeout,
                            .linger = settings_.linger}};
     }
+    startup_result open();
     void arrived(std::unique_ptr<io_pipe> subflow, const socket_address& peer) {
         node_.adopt(std::move(subflow), peer.to_string());
     }
@@ -54,7 +53,8 @@ class server {
     }
     void status() { log_subflows(out_, node_); }
     void farewell() {
-        doors_.close();
+        for (const auto& d : doors_)
+            d->close();
         node_.close(delegate<void()>::to<&daemon::end>(life_));
     }
 
@@ -69,16 +69,29 @@ class server {
     far_connect far_;
     stripe::node node_;
     relay_server streams_;
-    listeners doors_;
+    std::vector<std::unique_ptr<listeners>> doors_;
 };
+
+startup_result server::open() {
+    std::vector<socket_address> bound;
+    for (const stack_spec& at : plan_.listen) {
+        tcp_options tcp = subflow_tcp_options(plan_.settings);
+        if (auto e = congestion_control_of(at, tcp.congestion_control)) return e;
+        doors_.push_back(std::make_unique<listeners>(
+            loop_, out_, at, tcp, listeners::arrival::to<&server::arrived>(*this)));
+        if (auto e = doors_.back()->open('s')) return e;
+        doors_.back()->log_open(name_of(at, "main"));
+        for (const socket_address& a : doors_.back()->addresses())
+            bound.push_back(a);
+    }
+    return announce(settings_.announce, bound);
+}
 
 int server::run() {
     life_.on_status(delegate<void()>::to<&server::status>(*this));
     life_.on_farewell(delegate<void()>::to<&server::farewell>(*this));
     log_limits(out_, limits_);
-    if (auto e = doors_.open('s')) return report(plan_.program, *e);
-    doors_.log_open(streams_.options().listener);
-    if (auto e = announce(settings_.announce, doors_.addresses())) return report(plan_.program, *e);
+    if (auto e = open()) return report(plan_.program, *e);
     exit_code code = life_.run(streams_);
     if (settings_.once) report_session(plan_.program, far_.name(), code, streams_.last_error());
     return static_cast<int>(code);
@@ -87,11 +100,14 @@ int server::run() {
 }  // namespace
 
 std::string explain(const stripe_server_plan& plan) {
-    return plan.program + ": server side, every stream of a session is a connection\n  listens   " +
-           explain_stack(plan.listen) + ", for subflows\n  connects  " +
-           explain_stack(plan.target) + ", within " +
+    std::string doors;
+    for (const stack_spec& at : plan.listen)
+        doors += "\n  listens   " + explain_stack(at) + ", for subflows";
+    return plan.program + ": server side, every stream of a session is a connection" + doors +
+           "\n  connects  " + explain_stack(plan.target) + ", within " +
            duration_text(plan.settings.common.connect_timeout) +
-           "\n  resumes   a session without any subflow lives " +
+           "\n  sends     by the scheduler '" + std::string(name_of(plan.settings.scheduler)) +
+           "'\n  resumes   a session without any subflow lives " +
            duration_text(plan.settings.resume) + "\n" +
            explain_limits(plan.settings.common,
                           stripe_limits(plan.settings, usable_fds(default_backend())));

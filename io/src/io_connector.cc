@@ -148,6 +148,8 @@ void io_connector::core::resolved(resolver::answer found) {
 void io_connector::core::try_addresses(std::vector<socket_address> found) {
     addresses = std::move(found);
     race = happy_eyeballs(addresses.size(), options.stagger);
+    if (options.connect_within > duration{0})
+        timeout.arm(std::min(timeout.due(), loop.now() + options.connect_within));
     advance();
 }
 

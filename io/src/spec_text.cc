@@ -110,6 +110,7 @@ std::string_view nearest(std::string_view word, std::span<const std::string_view
         std::size_t most = std::max<std::size_t>(k.size() / 3, 1);
         if (word.size() > k.size() + most || word.size() + most < k.size()) continue;
         std::size_t d = edit_distance(word, k);
+        if (d >= k.size()) continue;  // nothing of it is left
         if (d > most || (!best.empty() && d >= least)) continue;
         best = k;
         least = d;

@@ -24,6 +24,19 @@ bool is_word(std::string_view value) {
     return !value.empty();
 }
 
+// A small number, from 1.
+template <std::uint64_t most>
+bool is_count(std::string_view value) {
+    return !value.empty() && value.size() <= 3 &&
+           value.find_first_not_of("0123456789") == value.npos && *parse_size(value) >= 1 &&
+           *parse_size(value) <= most;
+}
+
+// What a path is called goes into logs and over the wire.
+bool is_name(std::string_view value) {
+    return !value.empty() && value.size() <= 64;
+}
+
 bool is_switch(std::string_view value) {
     return value == "yes" || value == "no";
 }
@@ -51,12 +64,17 @@ constexpr option_rule dgm_rules[] = {
 constexpr option_rule tcp_rules[] = {
     {"bind", is_source, "an IP address to connect from"},
     {"dev", is_word, "the name of a network device"},
-    {"name", is_word, "a name for this path"},
+    {"cc", is_word, "the name of a congestion control, such as bbr"},
+    {"name", is_name, "a name for this path, at most 64 bytes"},
+    {"n", is_count<64>, "a number of subflows from 1 to 64"},
+    {"weight", is_count<100>, "a number from 1 to 100"},
     {"backup", is_switch, "yes or no"},
     {"crc", is_switch, "yes or no"},
 };
 constexpr option_rule unix_rules[] = {
-    {"name", is_word, "a name for this path"},
+    {"name", is_name, "a name for this path, at most 64 bytes"},
+    {"n", is_count<64>, "a number of subflows from 1 to 64"},
+    {"weight", is_count<100>, "a number from 1 to 100"},
     {"backup", is_switch, "yes or no"},
     {"crc", is_switch, "yes or no"},
 };

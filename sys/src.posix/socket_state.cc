@@ -105,6 +105,11 @@ error check_congestion_control(const std::string& name) noexcept {
     return fd ? set_congestion_control(fd.get(), name) : last_error();
 }
 
+error check_device(const std::string& name) noexcept {
+    const unique_fd fd = open_socket(AF_INET);
+    return fd ? bind_to_device(fd.get(), name) : last_error();
+}
+
 error limit_unsent(fd_type fd, std::size_t most) noexcept {
     const error why =
         set_notsent_lowat(fd, static_cast<int>(std::clamp<std::size_t>(most, 1, INT_MAX)));

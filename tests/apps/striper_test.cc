@@ -232,6 +232,58 @@ TEST(tcp_striper, explains_how_subflows_are_dealt) {
     EXPECT_NE(r.output.find("path      unix /run/b, 2 subflows\n"), std::string::npos) << r.output;
 }
 
+TEST(tcp_striper, explains_what_paths_ask_for) {
+    run_result r =
+        run_program("tcp-striper", {"-c", ":1", "-n", "12", "--scheduler=backup", "--explain",
+                                    "tcp://a:1,n=3,backup", "tcp://b:2,weight=3,name=lte",
+                                    "tcp://c:3,bind=192.0.2.1,crc=no"});
+    EXPECT_EQ(r.status, 0) << r.errors;
+    for (const char* line :
+         {"striped over 12 subflows", "tcp a:1, 3 subflows, of rank 2\n",
+          "tcp b:2 as lte, 7 subflows\n",
+          "tcp c:3 from 192.0.2.1:0, 2 subflows, of rank 1, without payload checksums\n",
+          "by the scheduler 'backup'\n"})
+        EXPECT_NE(r.output.find(line), std::string::npos) << line << "\n" << r.output;
+}
+
+// A server that listens twice is one server: what comes in at either belongs to one session. Both ends' tables
+// call a path by the name that the client gave it.
+TEST(tcp_striper, several_paths_lead_to_one_session) {
+    test_listener target;
+    spawned_program far(striper_with({"-s", "127.0.0.1:0", "-s", "127.0.0.1:0", target.address()}));
+    std::string addresses[2];
+    for (std::string& a : addresses) {
+        const std::string line = far.wait_error_line(" addr=");
+        ASSERT_NE(line, "");
+        a = line.substr(line.find(" addr=") + 6);
+        a = a.substr(0, a.find_first_of(" \n"));
+    }
+    const auto& [first, second] = addresses;
+    ASSERT_NE(first, second);
+    spawned_program near(
+        striper_with({"-c", "127.0.0.1:0", "-n", "4", "tcp://" + first + ",name=dsl,n=1",
+                      "tcp://" + second + ",name=lte,backup"}));
+    test_socket client = test_socket::connect(near.wait_announced());
+    test_socket server = target.accept();
+    ASSERT_TRUE(client.send("once"));
+    EXPECT_EQ(server.receive(4), "once");
+    for (spawned_program* end : {&near, &far}) {
+        // Until all four are there.
+        const auto count = [&](const std::string& what) {
+            std::size_t n = 0;
+            const std::string all = end->errors();
+            for (std::size_t at = 0; (at = all.find(what, at)) != all.npos; ++at)
+                ++n;
+            return n;
+        };
+        while (count(" state=up") < 5 && end->wait_error_line(" state=up") != "") {
+        }
+        EXPECT_EQ(count(" info session "), 1u) << end->errors();
+        EXPECT_EQ(count(" path=dsl"), 1u) << end->errors();
+        EXPECT_EQ(count(" path=lte"), 3u) << end->errors();
+    }
+}
+
 TEST(tcp_striper, mistakes_get_one_line_a_pointer_and_their_status) {
     struct {
         words arguments;
@@ -248,9 +300,10 @@ TEST(tcp_striper, mistakes_get_one_line_a_pointer_and_their_status) {
          "tcp-striper: error: -c needs a PATH: where the server listens\n"
          "  hint: tcp-striper -c :9 relay.example:8443\n"
          "Try 'tcp-striper --help'.\n"},
-        {{"--scheduler", "rr"},
+        {{"--scheduler", "random"},
          2,
-         "tcp-striper: error: --scheduler: 'rr' is unsupported in this version (auto, congestion)\n"
+         "tcp-striper: error: --scheduler: 'random' is not a scheduler (auto, rr, congestion, "
+         "redundant, backup)\n"
          "Try 'tcp-striper --help'.\n"},
         {{"-n", "65"},
          2,
@@ -260,6 +313,20 @@ TEST(tcp_striper, mistakes_get_one_line_a_pointer_and_their_status) {
         {{"-c", ":9", "dgm+tcp://relay:1"},
          78,
          "tcp-striper: error: spec: 'dgm+tcp://relay:1': layers are unsupported under a path\n"},
+        {{"-c", ":9", "tcp://a:1,weight=0"},
+         78,
+         "tcp-striper: error: spec: 'weight' takes a number from 1 to 100, not '0'\n"},
+        {{"-c", ":9", "tcp://a:1,n=33", "tcp://a:1,n=32"},
+         2,
+         "tcp-striper: error: the paths have more than 64 subflows\n"},
+        {{"-c", ":9", "tcp://a:1,cc=no-such-thing"}, 71, "tcp-striper: error: cc=no-such-thing: "},
+        {{"-s", "tcp://127.0.0.1:0,cc=no-such-thing", "a:1"},
+         71,
+         "tcp-striper: error: cc=no-such-thing: "},
+        {{"-s", "tcp://:9,weight=2", "a:1"},
+         78,
+         "tcp-striper: error: spec: 'tcp://:9,weight=2': option 'weight' does not apply to a "
+         "listener for subflows\n"},
         {{"--allow", "0.0.0.0/0"}, 2, ""},
         {{"--target", "a:1"}, 2, ""},
     };

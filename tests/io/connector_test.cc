@@ -156,6 +156,16 @@ TEST_F(connector, times_out_on_who_does_not_answer) {
     EXPECT_LT(loop.now() - begun, 5s);
 }
 
+TEST_F(connector, a_connect_may_have_less_time_than_the_whole) {
+    deaf_listener deaf(at("127.0.0.1:0"));
+    connect(deaf.address().to_string(), {.timeout = 1h, .connect_within = 100ms});
+    instant begun = loop.now();
+    run();
+    EXPECT_EQ(failure().why, reason::timed_out);
+    EXPECT_GE(loop.now() - begun, 100ms);
+    EXPECT_LT(loop.now() - begun, 5s);
+}
+
 TEST_F(connector, times_out_on_a_resolver_that_hangs) {
     resolver busy(1);
     std::promise<void> release;

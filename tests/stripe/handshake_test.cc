@@ -199,6 +199,33 @@ TEST_F(handshake_test, tlvs_are_skipped_unless_they_must_be_understood) {
     EXPECT_EQ(reply_to(with(std::string(4004, '\0'))), reason::protocol_error) << "too long";
 }
 
+TEST_F(handshake_test, a_path_may_have_a_name_and_a_rank) {
+    hello h = hello_of(2, 2);
+    h.path = "lte";
+    h.rank = 7;
+    const std::string s = hello_bytes(h);
+    ASSERT_EQ(s.size(), 24u + 96 + 8 + 4);
+    EXPECT_EQ(s.substr(24 + 96, 8), std::string("\0\x01\0\x04\x07lte", 8));
+    handshake to(blocks, hello_of(1, 1));
+    chain in = bytes_in(s);
+    ASSERT_FALSE(to.received(in));
+    EXPECT_EQ(to.peer().path, "lte");
+    EXPECT_EQ(to.peer().rank, 7);
+
+    h.path = std::string(wire::path_name_max, 'p');
+    const std::string longest = hello_bytes(h);
+    EXPECT_EQ(reply_to(longest), reason::none);
+    const auto sized = [&](std::string tlv) {
+        std::string plain = hello_bytes(hello_of(2, 2));
+        plain.insert(plain.size() - wire::trailer_size, tlv);
+        return reply_to(resealed(plain));
+    };
+    EXPECT_EQ(sized(std::string("\0\x01\0\x01\x03", 5)), reason::none) << "a rank alone";
+    EXPECT_EQ(sized(std::string("\0\x01\0\0", 4)), reason::protocol_error) << "without a rank";
+    EXPECT_EQ(sized(std::string("\0\x01\0\x42", 4) + std::string(66, 'p')), reason::protocol_error)
+        << "a name of 65 bytes";
+}
+
 TEST_F(handshake_test, only_ready_follows_a_hello) {
     const std::string h = hello_bytes(hello_of(2, 2));
     EXPECT_EQ(reply_to(h + h), reason::protocol_error) << "a second HELLO";

@@ -221,6 +221,25 @@ TEST(StripeSession, ARestartedPeerBreaksItsOldSessionAtOnce) {
     EXPECT_EQ(w.a.it.sessions(), 1u);
 }
 
+TEST(StripeSession, BothEndsCallAPathByTheNameOfWhoeverDialled) {
+    world w;
+    const auto join = [&](const subflow_path& path) {
+        link& l = w.links.emplace_back(w.loop);
+        w.a.it.adopt(l.take_a(), path, nullptr, 0);
+        w.b.it.adopt(l.take_b(), "b's word");
+    };
+    join({.name = "lte", .announced = true});
+    join({.name = "its own", .announced = false});
+    join({.name = std::string(80, 'x'), .announced = true});
+    ASSERT_TRUE(w.run([&] { return w.b.it.subflows().size() == 3; }));
+    std::vector<std::string> names;
+    for (const subflow_info& i : w.b.it.subflows())
+        names.push_back(i.path);
+    EXPECT_EQ(names, (std::vector<std::string>{"lte@b's word", "b's word",
+                                               std::string(64, 'x') + "@b's word"}));
+    EXPECT_EQ(w.a.it.subflows()[0].path, "lte");
+}
+
 // -- the handshake --------------------------------------------------------------------------------
 
 // Somebody at the other end of a subflow who is no node.

@@ -25,7 +25,7 @@ struct server {
           listener(l, *listen_on(at), io_listener::accepted::to<&server::on_accept>(*this), {}) {}
     void on_accept(unique_fd fd, const socket_address&) {
         ++accepted;
-        end->it.adopt(make_socket_pipe(loop, std::move(fd)), {});
+        if (end) end->it.adopt(make_socket_pipe(loop, std::move(fd)), {});
     }
     // A new process, as far as anybody can tell.
     void restart() {
@@ -169,6 +169,68 @@ TEST(StripeDialer, BacksOffAndSaysWhyOnce) {
     EXPECT_EQ(w.client.lines.count("warn path name=dsl"), 1u);
     // 400 ms: at most five short waits each, and then one every 37.5 ms or more, a few turns each.
     EXPECT_LT(w.loop.turns(), 3u * (5 + 11) * 6);
+}
+
+TEST(StripeDialer, DealsByWeightAndNumber) {
+    const auto dealt = [](std::vector<std::pair<std::size_t, unsigned>> asked, std::size_t all) {
+        std::vector<path> paths;
+        for (const auto& [n, weight] : asked)
+            paths.push_back({.to = {}, .subflows = n, .weight = weight});
+        return deal_subflows(paths, all);
+    };
+    using counts = std::vector<std::size_t>;
+    EXPECT_EQ(dealt({{0, 1}, {0, 1}, {0, 1}}, 5), (counts{2, 2, 1}));
+    EXPECT_EQ(dealt({{0, 1}, {0, 3}}, 8), (counts{2, 6}));
+    EXPECT_EQ(dealt({{3, 1}, {0, 1}, {0, 2}}, 9), (counts{3, 2, 4}));
+    EXPECT_EQ(dealt({{5, 1}, {0, 100}, {0, 1}}, 4), (counts{5, 1, 1})) << "one each at least";
+    EXPECT_EQ(dealt({{2, 1}, {1, 1}}, 40), (counts{2, 1})) << "exactly so many";
+}
+
+// A path whose last subflow is gone is not dialled eight times over; when the one try comes through, the others follow.
+TEST(StripeDialer, APathThatIsDownIsTriedByOneAtATime) {
+    real_world w;
+    server s(w.loop);
+    dialer d(w.loop, w.names, w.client.it, w.client.out, {{s.where()}},
+             {.subflows = 8, .first_wait = 20ms, .longest_wait = 20ms});
+    ASSERT_TRUE(w.run([&] { return d.up() == 8; }));
+    s.end.reset();  // whatever is accepted from now on is closed
+    const std::size_t before = s.accepted;
+    w.run([] { return false; }, 300ms);
+    const std::size_t tries = s.accepted - before;
+    EXPECT_GE(tries, 4u);
+    // One each 15 ms or more; those that were on their way when the first failed.
+    EXPECT_LE(tries, 300u / 15 + 5);
+    EXPECT_EQ(w.client.lines.count("warn path"), 1u);
+    s.end = std::make_unique<node_end>(w.loop, node_options{});
+    EXPECT_TRUE(w.run([&] { return d.up() == 8; }, 2s));
+}
+
+TEST(StripeDialer, WhileItIsWantedItWaitsForNoLongTime) {
+    real_world w;
+    scratch_folder folder;
+    const std::string at = folder.path + "/later";
+    dialer d(w.loop, w.names, w.client.it, w.client.out, {{*endpoint::parse(at)}},
+             {.subflows = 2, .first_wait = 10ms, .longest_wait = 1h, .longest_wait_in_use = 50ms});
+    talker t(w.loop, w.client.it.open_stream({}, 1h), {.to_send = 1000});
+    // Long enough for waits that double to be past a second.
+    w.run([] { return false; }, 1300ms);
+    server s(w.loop, *socket_address::from_path(at));
+    const instant since = w.loop.now();
+    ASSERT_TRUE(w.run([&] { return d.up() == 2; }));
+    EXPECT_LT(w.loop.now() - since, 500ms);
+}
+
+TEST(StripeDialer, AStreamThatWaitsMakesItTryAgain) {
+    real_world w;
+    scratch_folder folder;
+    const std::string at = folder.path + "/later";
+    dialer d(w.loop, w.names, w.client.it, w.client.out, {{*endpoint::parse(at)}},
+             {.subflows = 1, .first_wait = 1h, .longest_wait = 1h, .longest_wait_in_use = 20ms});
+    ASSERT_TRUE(w.run([&] { return bool(d.last_failure()); }));
+    server s(w.loop, *socket_address::from_path(at));
+    EXPECT_FALSE(w.run([&] { return d.up() == 1; }, 100ms));
+    talker t(w.loop, w.client.it.open_stream({}, 1h), {.to_send = 1000});
+    EXPECT_TRUE(w.run([&] { return t.finished(); }));
 }
 
 TEST(StripeDialer, RetryNowDoesNotWait) {

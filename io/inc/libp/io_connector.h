@@ -24,6 +24,7 @@ namespace libp {
 struct connector_options {
     duration timeout{10s};  // its error is timed_out; 0: none
     duration stagger{250ms};
+    duration connect_within{0};  // once its name is resolved; timed_out; 0: no bound of its own
     connect_options socket{};
     tcp_options tcp{};
 };

@@ -16,11 +16,41 @@ constexpr int first_waits_to_live = 10;
 
 }  // namespace
 
+std::vector<std::size_t> deal_subflows(const std::vector<path>& paths, std::size_t subflows) {
+    std::vector<std::size_t> counts;
+    std::size_t dealt = 0;
+    for (const path& p : paths) {
+        counts.push_back(std::max<std::size_t>(p.subflows, 1));
+        dealt += counts.back();
+    }
+    const bool all_fixed = std::ranges::all_of(paths, [](const path& p) { return p.subflows > 0; });
+    for (; dealt < subflows && !all_fixed; ++dealt) {
+        // To whom one more is due most (D'Hondt); the first of equals.
+        std::size_t best = paths.size();
+        for (std::size_t i = 0; i < paths.size(); ++i) {
+            if (paths[i].subflows > 0) continue;
+            if (best == paths.size() ||
+                paths[i].weight * (counts[best] + 1) > paths[best].weight * (counts[i] + 1))
+                best = i;
+        }
+        ++counts[best];
+    }
+    return counts;
+}
+
 // A place is where one subflow belongs: it goes round waiting -> queued -> connecting -> joining -> up.
 struct dialer::core {
+    struct place;
     struct route {
         stripe::path path;
-        bool failing = false;  // logged, and nothing has come up since
+        bool announced = false;   // the peer is to know it by name
+        bool failing = false;     // logged, and nothing has come up since
+        bool has_worked = false;  // a subflow of it was up once
+        std::size_t up = 0;
+        // While there is no way through, the one place that tries; the others wait for it, without a timer.
+        place* probe = nullptr;
+
+        bool down() const noexcept { return up == 0 && (failing || has_worked); }
     };
     enum class phase : std::uint8_t { waiting, queued, connecting, joining, up, stopped };
 
@@ -40,19 +70,23 @@ struct dialer::core {
         phase now = phase::waiting;
         timer due;
         duration wait;
-        instant up_since{};
+        instant up_since{}, failed_at{};
         std::unique_ptr<io_connector> connecting;
     };
 
     core(event_loop& l, resolver& r, node& n, const log& o, std::vector<path> paths,
          const dialer_options& opts, dialer& self);
 
+    void add_routes(std::vector<path> paths);
+    void add_places();
     void enqueue(place& p);
     void launch();
+    void dial(place& p);
     void connected(place& p, result<std::unique_ptr<io_pipe>> r);
     void ready(place& p);
     void gone(place& p, error why);
     void failed(place& p, error why);
+    void hurry();
     duration jittered(duration d);
 
     event_loop& loop;
@@ -74,16 +108,34 @@ dialer::core::core(event_loop& l, resolver& r, node& n, const log& o, std::vecto
                    const dialer_options& opts, dialer& self)
     : loop(l), names(r), to(n), out(o), options(opts), owner(self) {
     check(!paths.empty(), "a dialer needs a path");
-    for (path& p : paths) {
-        if (p.name.empty()) p.name = p.to.to_string();
-        routes.push_back({std::move(p), false});
-    }
     std::uint32_t seed = 0;
     fill_random({reinterpret_cast<std::uint8_t*>(&seed), sizeof seed});
     random.seed(seed);
-    const std::size_t count = std::max(options.subflows, routes.size());
-    for (std::size_t i = 0; i < count; ++i)
-        places.push_back(std::make_unique<place>(*this, routes[i % routes.size()], i));
+    add_routes(std::move(paths));
+    add_places();
+}
+
+void dialer::core::add_routes(std::vector<path> paths) {
+    for (path& p : paths) {
+        check(p.weight > 0, "a path without weight");
+        const bool announced = !p.name.empty() || paths.size() > 1;
+        if (p.name.empty()) p.name = p.to.to_string();
+        const auto same = [&](const route& r) { return r.path.name == p.name; };
+        if (std::ranges::any_of(routes, same)) p.name += "#" + std::to_string(routes.size() + 1);
+        routes.push_back({.path = std::move(p), .announced = announced});
+    }
+}
+
+// In turn over the paths, so that the first of each is dialled before the second of any.
+void dialer::core::add_places() {
+    std::vector<path> paths;
+    for (const route& r : routes)
+        paths.push_back(r.path);
+    const std::vector<std::size_t> counts = deal_subflows(paths, options.subflows);
+    for (std::size_t round = 0; round < *std::ranges::max_element(counts); ++round)
+        for (std::size_t i = 0; i < routes.size(); ++i)
+            if (round < counts[i])
+                places.push_back(std::make_unique<place>(*this, routes[i], places.size()));
 }
 
 // Uniform in three to five quarters of `d`.
@@ -105,13 +157,25 @@ void dialer::core::launch() {
     while (under_way < connects_at_once && !queue.empty()) {
         place& p = *queue.front();
         queue.pop_front();
-        ++under_way;
-        p.now = phase::connecting;
-        connector_options c = options.connect;
-        c.socket = p.over.path.socket;
-        p.connecting = std::make_unique<io_connector>(
-            loop, names, p.over.path.to, c, io_connector::done::to<&place::on_connected>(p));
+        if (p.over.down() && p.over.probe && p.over.probe != &p) {
+            p.now = phase::waiting;
+            continue;
+        }
+        if (p.over.down()) p.over.probe = &p;
+        dial(p);
     }
+}
+
+void dialer::core::dial(place& p) {
+    ++under_way;
+    p.now = phase::connecting;
+    connector_options c = options.connect;
+    c.socket = p.over.path.socket;
+    if (p.over.has_worked) c.connect_within = options.redial_timeout;
+    if (!p.over.path.congestion_control.empty())
+        c.tcp.congestion_control = p.over.path.congestion_control;
+    p.connecting = std::make_unique<io_connector>(loop, names, p.over.path.to, c,
+                                                  io_connector::done::to<&place::on_connected>(p));
 }
 
 void dialer::core::connected(place& p, result<std::unique_ptr<io_pipe>> r) {
@@ -119,7 +183,13 @@ void dialer::core::connected(place& p, result<std::unique_ptr<io_pipe>> r) {
     --under_way;
     if (r) {
         p.now = phase::joining;
-        to.adopt(std::move(*r), p.over.path.name, &owner, p.token);
+        const route& over = p.over;
+        to.adopt(std::move(*r),
+                 subflow_path{.name = over.path.name,
+                              .rank = over.path.rank,
+                              .announced = over.announced,
+                              .payload_crc = over.path.payload_crc},
+                 &owner, p.token);
     } else {
         failed(p, r.error());
     }
@@ -129,13 +199,25 @@ void dialer::core::connected(place& p, result<std::unique_ptr<io_pipe>> r) {
 void dialer::core::ready(place& p) {
     p.now = phase::up;
     p.up_since = loop.now();
-    if (std::exchange(p.over.failing, false))
-        out.write(log_level::info, "path", {{"name", p.over.path.name}, {"state", "up"}});
+    route& over = p.over;
+    ++over.up;
+    over.has_worked = true;
+    over.probe = nullptr;
+    if (std::exchange(over.failing, false))
+        out.write(log_level::info, "path", {{"name", over.path.name}, {"state", "up"}});
+    if (over.up > 1 || stopped) return;
+    for (const auto& other : places) {
+        if (&other->over != &over || other->now != phase::waiting) continue;
+        other->wait = options.first_wait;
+        enqueue(*other);
+    }
 }
 
 void dialer::core::gone(place& p, error why) {
+    const bool was_up = p.now == phase::up;
+    if (was_up) --p.over.up;
     const bool lived =
-        p.now == phase::up && loop.now() - p.up_since >= options.first_wait * first_waits_to_live;
+        was_up && loop.now() - p.up_since >= options.first_wait * first_waits_to_live;
     if (!lived) return failed(p, why);
     p.wait = options.first_wait;
     if (stopped)
@@ -151,24 +233,44 @@ void dialer::core::failed(place& p, error why) {
     }
     last_failure = why;
     to.connect_failed(why);
-    if (!std::exchange(p.over.failing, true))
-        out.write(
-            log_level::warn, "path",
-            {{"name", p.over.path.name}, {"state", "failing"}, {"why", libp::to_string(why)}});
+    route& over = p.over;
+    if (!std::exchange(over.failing, true))
+        out.write(log_level::warn, "path",
+                  {{"name", over.path.name}, {"state", "failing"}, {"why", libp::to_string(why)}});
     p.now = phase::waiting;
-    p.due.arm_in(jittered(p.wait));
+    p.failed_at = loop.now();
+    duration longest = options.longest_wait;
+    if (over.down()) {
+        if (!over.probe) over.probe = &p;
+        if (over.probe != &p) return;
+        if (to.in_use()) longest = std::min(longest, options.longest_wait_in_use);
+    }
+    p.due.arm_in(jittered(std::min(p.wait, longest)));
     p.wait = std::min(p.wait * 2, options.longest_wait);
+}
+
+// Somebody waits: what failed a while ago is tried again now, and the rest soon.
+void dialer::core::hurry() {
+    if (stopped) return;
+    for (const auto& p : places) {
+        if (p->now != phase::waiting || !p->due.armed() || !p->over.down()) continue;
+        const instant soon = p->failed_at + options.longest_wait_in_use;
+        p->wait = std::min(p->wait, options.longest_wait_in_use);
+        if (soon < p->due.due()) p->due.arm(soon);
+    }
 }
 
 dialer::dialer(event_loop& loop, resolver& names, node& to, const log& out, std::vector<path> paths,
                const dialer_options& options)
     : core_(std::make_unique<core>(loop, names, to, out, std::move(paths), options, *this)) {
+    to.on_want(delegate<void()>::to<&core::hurry>(*core_));
     for (const auto& p : core_->places)
         core_->enqueue(*p);
 }
 
 dialer::~dialer() {
     core_->to.forget_owner(*this);
+    core_->to.on_want({});
 }
 
 void dialer::retry_now() {

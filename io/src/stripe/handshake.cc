@@ -13,6 +13,8 @@ namespace {
 
 constexpr std::uint8_t magic[4] = {'S', 'T', 'R', '1'};
 constexpr std::uint8_t version = 1;
+// Our HELLO at its largest.
+constexpr std::size_t own_hello_max = wire::hello_size + 4 + 1 + wire::path_name_max;
 // HELLO at its largest and READY: more than that before the handshake is over is no handshake.
 constexpr std::size_t most_buffered = 8 * kib;
 
@@ -30,7 +32,8 @@ const std::uint8_t* get(const std::uint8_t* from, std::array<std::uint8_t, N>& t
     return from + N;
 }
 
-void encode_hello(const hello& h, std::uint8_t* to) noexcept {
+// Returns how many bytes it is.
+std::size_t encode_hello(const hello& h, std::uint8_t* to) noexcept {
     std::memcpy(to, magic, sizeof magic);
     to[4] = to[5] = version;
     store_be16(to + 6, h.features);
@@ -42,22 +45,35 @@ void encode_hello(const hello& h, std::uint8_t* to) noexcept {
     store_be32(p + 16, h.heartbeat_ms);
     store_be32(p + 20, 0);
     store_be64(p + 24, h.send_time_us);
+    if (h.path.empty() && h.rank == 0) return wire::hello_size;
+    p = to + wire::hello_size;
+    store_be16(p, wire::tlv::path);
+    store_be16(p + 2, static_cast<std::uint16_t>(1 + h.path.size()));
+    p[4] = h.rank;
+    std::copy(h.path.begin(), h.path.end(), p + 5);
+    return wire::hello_size + 5 + h.path.size();
 }
 
-// Walks the TLVs behind the fixed part; none is known yet.
-error check_tlvs(bytes tlvs) noexcept {
+// Walks the TLVs behind the fixed part.
+error decode_tlvs(bytes tlvs, hello& out) {
     while (!tlvs.empty()) {
         if (tlvs.size() < 4) return {reason::protocol_error};
         const std::uint16_t kind = load_be16(tlvs.data());
         const std::size_t size = load_be16(tlvs.data() + 2);
         if (tlvs.size() - 4 < size) return {reason::protocol_error};
         if ((kind & 0x8000) != 0) return {reason::unsupported};
+        if (kind == wire::tlv::path) {
+            if (size < 1 || size > 1 + wire::path_name_max) return {reason::protocol_error};
+            out.rank = tlvs[4];
+            const bytes name = tlvs.subspan(5, size - 1);
+            out.path.assign(name.begin(), name.end());
+        }
         tlvs = tlvs.subspan(4 + size);
     }
     return {};
 }
 
-error decode_hello(bytes from, hello& out) noexcept {
+error decode_hello(bytes from, hello& out) {
     const std::uint8_t* p = from.data();
     if (std::memcmp(p, magic, sizeof magic) != 0) return {reason::protocol_error};
     if (p[4] > version || p[5] < version) return {reason::unsupported};
@@ -71,19 +87,22 @@ error decode_hello(bytes from, hello& out) noexcept {
     if (out.max_frame < wire::smallest_max_frame || out.max_frame > wire::largest_max_frame ||
         out.max_streams == 0 || out.initial_credit > wire::credit_max)
         return {reason::protocol_error};
-    return check_tlvs(from.subspan(wire::hello_size));
+    return decode_tlvs(from.subspan(wire::hello_size), out);
 }
 
 }  // namespace
 
 handshake::handshake(block_pool& blocks, const hello& own) : blocks_(blocks), own_(own) {
-    std::uint8_t frame[wire::header_size + wire::hello_size + wire::trailer_size];
-    wire::encode({.type = wire::type::hello, .flags = wire::flag::crc, .length = wire::hello_size},
-                 frame);
+    check(own_.path.size() <= wire::path_name_max, "a path's name is too long for HELLO");
+    std::uint8_t frame[wire::header_size + own_hello_max + wire::trailer_size];
     std::uint8_t* const payload = frame + wire::header_size;
-    encode_hello(own_, payload);
-    store_be32(payload + wire::hello_size, crc32c(0, {payload, wire::hello_size}));
-    out_.append_copy(blocks_, frame);
+    const std::size_t size = encode_hello(own_, payload);
+    wire::encode({.type = wire::type::hello,
+                  .flags = wire::flag::crc,
+                  .length = static_cast<std::uint32_t>(size)},
+                 frame);
+    store_be32(payload + size, crc32c(0, {payload, size}));
+    out_.append_copy(blocks_, {frame, wire::header_size + size + wire::trailer_size});
 }
 
 chain handshake::take_output() {

@@ -8,6 +8,7 @@
 #include <libp/event_loop.h>
 #include <libp/io_pipe.h>
 #include <libp/stripe/handshake.h>
+#include <libp/stripe/node.h>
 
 #include <memory>
 #include <optional>
@@ -15,13 +16,13 @@
 
 namespace libp::stripe {
 
-class subflow_owner;
-
 // Where a subflow came from: what to call it, and whom to tell.
 struct subflow_origin {
-    std::string path;
+    subflow_path path;
     subflow_owner* owner = nullptr;
     std::uint64_t token = 0;
+    // The path's name as its owner says it, without the peer's address: what subflows of one path have in common.
+    std::string route{};
 };
 
 class joining_pipe {

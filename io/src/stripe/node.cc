@@ -1,6 +1,7 @@
 #include <libp/assert.h>
 #include <libp/random.h>
 #include <libp/stripe/node.h>
+#include <libp/stripe/wire.h>
 
 #include <algorithm>
 #include <deque>
@@ -32,7 +33,8 @@ struct node::core final : joining_pipe::judge, session::keeper {
     void part(std::unique_ptr<io_pipe> pipe, chain rest) override;
     void session_over(session& which) override;
 
-    hello own_hello() const;
+    hello own_hello(const subflow_path& path) const;
+    static void learn_path(subflow_path& path, std::string& route, const hello& peer);
     std::unique_ptr<joining_pipe> take(joining_pipe& j);
     session* find(const session_key& key) noexcept;
     session* usable() noexcept;
@@ -59,7 +61,7 @@ struct node::core final : joining_pipe::judge, session::keeper {
     timer wait_over;
     deferred chores;  // reaps sessions that are over
     error trouble{};
-    delegate<void()> closed;
+    delegate<void()> closed, want;
     bool closing = false;
 };
 
@@ -80,7 +82,7 @@ void node::core::take_new_instance() noexcept {
     fill_random(who.instance);
 }
 
-hello node::core::own_hello() const {
+hello node::core::own_hello(const subflow_path& path) const {
     hello h;
     h.who = who;
     fill_random(h.nonce);
@@ -88,6 +90,8 @@ hello node::core::own_hello() const {
     h.max_streams = options.engine.max_streams;
     h.initial_credit = options.engine.own_initial_credit;
     h.heartbeat_ms = static_cast<std::uint32_t>(options.engine.heartbeat / 1ms);
+    h.rank = path.rank;
+    if (path.announced) h.path = path.name.substr(0, wire::path_name_max);
     return h;
 }
 
@@ -128,6 +132,7 @@ void node::core::shaken(joining_pipe& j) {
         s = &begin_session(joined->greeting());
     }
     trouble = {};
+    learn_path(joined->origin().path, joined->origin().route, joined->greeting().peer());
     s->join(joined->greeting().id(), joined->take(), std::move(joined->origin()));
     loop.retire(std::move(joined));
     open_waiting();
@@ -137,7 +142,7 @@ void node::core::failed(joining_pipe& j, error why) {
     std::unique_ptr<joining_pipe> gone = take(j);
     const subflow_origin& from = gone->origin();
     out.write(log_level::info, "subflow",
-              {{"path", from.path}, {"state", "refused"}, {"end", name_of(why.why)}});
+              {{"path", from.path.name}, {"state", "refused"}, {"end", name_of(why.why)}});
     // Closed at once, not at the end of the turn: the peer may be dialling again already.
     joining_pipe::parts rest = gone->take();
     rest.pipe->reset();
@@ -146,6 +151,14 @@ void node::core::failed(joining_pipe& j, error why) {
     const std::uint64_t token = from.token;
     loop.retire(std::move(gone));
     if (owner) owner->subflow_gone(token, why);
+}
+
+// What the peer says of a way that it dialled. Our own word counts where we dialled.
+void node::core::learn_path(subflow_path& path, std::string& route, const hello& peer) {
+    path.rank = std::max(path.rank, peer.rank);
+    if (path.announced || peer.path.empty()) return;
+    route = peer.path;
+    path.name = peer.path + "@" + path.name;
 }
 
 std::unique_ptr<joining_pipe> node::core::take(joining_pipe& j) {
@@ -272,11 +285,19 @@ node::~node() {
 
 void node::adopt(std::unique_ptr<io_pipe> pipe, std::string path, subflow_owner* owner,
                  std::uint64_t token) {
+    adopt(std::move(pipe), subflow_path{.name = std::move(path)}, owner, token);
+}
+
+void node::adopt(std::unique_ptr<io_pipe> pipe, subflow_path path, subflow_owner* owner,
+                 std::uint64_t token) {
     core& c = *core_;
     const bool full = c.joining.size() >= c.options.max_handshakes;
-    if (path.empty()) path = describe(*pipe);
+    if (path.name.empty()) path.name = describe(*pipe);
+    const hello own = c.own_hello(path);
+    std::string route = path.name;
     c.joining.push_back(std::make_unique<joining_pipe>(
-        c.loop, c, std::move(pipe), c.own_hello(), subflow_origin{std::move(path), owner, token},
+        c.loop, c, std::move(pipe), own,
+        subflow_origin{std::move(path), owner, token, std::move(route)},
         c.options.handshake_timeout));
     if (c.closing)
         c.joining.back()->doom({reason::local_abort});
@@ -302,8 +323,17 @@ std::unique_ptr<stream_pipe> node::open_stream(const open_request& request, dura
         s->wait(request, saturating_add(c.loop.now(), wait));
         c.waiting.push_back(*s);
         c.wait_over.arm(std::min(c.wait_over.due(), s->waiting()->deadline));
+        if (c.want) c.want();
     }
     return s;
+}
+
+bool node::in_use() const {
+    return !core_->waiting.empty() || open_streams() > 0;
+}
+
+void node::on_want(delegate<void()> call) {
+    core_->want = call;
 }
 
 void node::connect_failed(error why) {

@@ -73,7 +73,11 @@ void session::join(subflow_id id, joining_pipe::parts parts, subflow_origin orig
     subflow_driver& s = *subflows_.back();
     log_.write(log_level::info, "subflow",
                {{"id", hex8(id)}, {"session", hex8(number_)}, {"path", s.path()}, {"state", "up"}});
-    engine_.subflow_up(id, {.payload_crc = options_.payload_crc, .rtt = rtt}, loop_.now());
+    engine_.subflow_up(id,
+                       {.payload_crc = options_.payload_crc && s.origin().path.payload_crc,
+                        .rank = s.origin().path.rank,
+                        .rtt = rtt},
+                       loop_.now());
     s.start(std::move(first));
     later();
     if (subflow_owner* owner = s.origin().owner) owner->subflow_ready(s.origin().token);

@@ -43,7 +43,7 @@ class subflow_driver {
     joining_pipe::parts part(error why);
 
     subflow_id id() const noexcept { return id_; }
-    const std::string& path() const noexcept { return origin_.path; }
+    const std::string& path() const noexcept { return origin_.path.name; }
     subflow_origin& origin() noexcept { return origin_; }
     bool dead() const noexcept { return bool(why_); }
     error why() const noexcept { return why_; }

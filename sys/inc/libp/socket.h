@@ -104,6 +104,8 @@ struct tcp_options {
 error set_tcp_options(fd_type fd, const tcp_options& options) noexcept;
 // Whether this process may use a congestion control of that name. Errors: invalid (there is none), permission, unsupported.
 error check_congestion_control(const std::string& name) noexcept;
+// Whether this process may bind sockets to a device (SO_BINDTODEVICE). Errors: invalid (there is no such device), permission, unsupported.
+error check_device(const std::string& name) noexcept;
 // How many bytes that were sent may wait in the system without having left the machine; with more the socket is not
 // writable. Nothing where there is no such thing (it is TCP_NOTSENT_LOWAT), and for UNIX sockets.
 error limit_unsent(fd_type fd, std::size_t bytes) noexcept;

@@ -2,10 +2,21 @@
 
 // Keeps a session supplied with subflows: connects `subflows` of them, dealt over the paths, and dials again when one dies.
 //
+//  -- dealing --
+//
+// A path that says how many subflows it wants gets so many. What is left of `subflows` is dealt over the others by weight, at least one each.
+//
+//  -- dialling again --
+//
 // The first try of each is immediate. After a failure the same place waits 100 ms, then twice as long each
 // time up to 30 s, with a quarter of jitter either way so that many clients of a restarted server do
 // not come back in step; a subflow that lived resets the wait. At most 4 connects are under way at once. (The shape is
 // AWS's "exponential backoff and jitter"; the bounds are gRPC's connection back-off scaled to a server that restarts.)
+//
+// A path that has none of its subflows left, or never had one and failed, is probed by one connect at a time; when that is up the
+// others follow at once. While streams are open or wait for a session, it waits no longer than 750 ms between two: somebody would
+// notice. A path that has worked before gives a connect 2 s (from the name's resolution on): a connect's own
+// retransmissions double their wait, and with many short tries a path that comes back is noticed within a second or two.
 //
 // A path that fails is logged when it begins to fail and when it works again, not at every try.
 
@@ -22,19 +33,30 @@ namespace libp::stripe {
 struct path {
     endpoint to;
     connect_options socket{};
-    std::string name{};  // for logs; empty: its endpoint
+    std::string
+        name{};  // for logs, at both ends; empty: its endpoint, and a number if that is another's name
+    std::size_t subflows = 0;  // exactly so many; 0: by weight
+    unsigned weight = 1;       // > 0: its share of the subflows, relative to the others'
+    std::uint8_t rank = 0;     // subflow_options
+    bool payload_crc = true;
+    std::string congestion_control{};  // of its subflows here; empty: as connect.tcp says
 };
 
 struct dialer_options {
-    std::size_t subflows = 4;  // at least one for each path
+    std::size_t subflows = 4;  // of all paths together
     connector_options connect{};
     duration first_wait{100ms};
     duration longest_wait{30s};
+    duration longest_wait_in_use{750ms};
+    duration redial_timeout{2s};
 };
+
+// How many of `subflows` each path gets.
+std::vector<std::size_t> deal_subflows(const std::vector<path>& paths, std::size_t subflows);
 
 class dialer final : public subflow_owner {
   public:
-    // The node and the resolver outlive it. Begins at once.
+    // The node and the resolver outlive it. Begins at once. It is the one that hears of the node's on_want().
     dialer(event_loop& loop, resolver& names, node& to, const log& out, std::vector<path> paths,
            const dialer_options& options);
     ~dialer() override;

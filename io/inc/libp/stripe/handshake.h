@@ -25,6 +25,7 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
 
 namespace libp::stripe {
 
@@ -44,6 +45,9 @@ struct hello {
     std::uint64_t initial_credit = 4 * kib;
     std::uint32_t heartbeat_ms = 15000;
     std::uint64_t send_time_us = 0;  // informational
+    // How the sender calls and ranks the path it dialled over; nothing is sent for "" and 0. At most path_name_max bytes.
+    std::string path{};
+    std::uint8_t rank = 0;
 };
 
 // The unordered pair of ends, and the tag: equal for all subflows of a session, at both ends.

@@ -68,6 +68,14 @@ class subflow_owner {
     virtual void subflow_gone(std::uint64_t token, error why) = 0;
 };
 
+// What a subflow's maker says of the way it takes.
+struct subflow_path {
+    std::string name{};      // for logs; empty: what the pipe says of itself
+    std::uint8_t rank = 0;   // see subflow_options; where the ends differ the greater one counts
+    bool announced = false;  // the peer is told the name, too, and calls the subflow NAME@ADDRESS
+    bool payload_crc = true;
+};
+
 struct node_options {
     // The same after every start tells peers that a new process took the old one's place (peer_restarted). All zero: random.
     std::array<std::uint8_t, 16> node_id{};
@@ -95,11 +103,18 @@ class node {
     // Takes a connected, reliable, ordered pipe as a subflow. `owner` (may be null) is told about `token`.
     void adopt(std::unique_ptr<io_pipe> pipe, std::string path, subflow_owner* owner = nullptr,
                std::uint64_t token = 0);
+    void adopt(std::unique_ptr<io_pipe> pipe, subflow_path path, subflow_owner* owner,
+               std::uint64_t token);
     // An owner that dies before the node takes itself out.
     void forget_owner(subflow_owner& owner);
 
     // A stream over the newest living session; where there is none yet it waits for one, for at most `wait`, and then breaks (session_lost).
     std::unique_ptr<stream_pipe> open_stream(const open_request& request, duration wait);
+
+    // Streams are open, or wait for a session.
+    bool in_use() const;
+    // Called, from the loop or from within open_stream(), when a stream begins to wait for a session: whoever waits to dial had better do it now.
+    void on_want(delegate<void()> call);
 
     // Why the connections that would carry subflows cannot be made: what a stream that waits in vain breaks with instead
     // of session_lost. Forgotten when a subflow comes up.

@@ -56,7 +56,13 @@
 //
 // The first eight bytes mean the same in every version. This is version 1. Features: 0x0001 the sender can check payload CRCs (always
 // set); a feature is used if both have its bit. A TLV is u16 type, u16 length, value; an unknown one is skipped unless the top bit of its type
-// is set, which refuses the subflow. 16 KiB <= max_frame <= 1 MiB, max_streams >= 1, initial_credit < 2^62.
+// is set, which refuses the subflow. Known, and all optional:
+//
+//     1  path   rank u8, then a name, text, at most 64 bytes: how an end ranks and calls the path that it dialled over. For what an
+//               end sends a subflow's rank is the greater of both ends' (0 where none is said): those of a greater rank are
+//               spared while one of a lower rank lives. The name is for logs and tables.
+//
+// 16 KiB <= max_frame <= 1 MiB, max_streams >= 1, initial_credit < 2^62.
 //
 // Having accepted the peer's HELLO an end sends READY. Having received the peer's READY it may send frames. What both must agree on
 // follows from the HELLOs alone: max_frame and max_streams are the smaller of both; the session is the unordered pair of (node_id, instance) and the
@@ -121,6 +127,7 @@ inline constexpr std::size_t header_size = 24;
 inline constexpr std::size_t trailer_size = 4;
 inline constexpr std::size_t hello_size = 96;
 inline constexpr std::size_t hello_max = 4096;
+inline constexpr std::size_t path_name_max = 64;
 inline constexpr std::size_t open_max = 1024;
 inline constexpr std::size_t text_max = 256;
 inline constexpr std::size_t ranges_max = 64;
@@ -133,6 +140,11 @@ inline constexpr std::uint8_t hello = 0x01, ready = 0x03, open = 0x10, open_ok =
                               rst = 0x13, ack = 0x20, credit = 0x21, path_ack = 0x22, ping = 0x23,
                               pong = 0x24, blocked = 0x25, goaway = 0x3f, first_ignorable = 0x40,
                               first_critical = 0x80;
+}
+
+// TLVs of a HELLO.
+namespace tlv {
+inline constexpr std::uint16_t path = 1;
 }
 
 namespace flag {
