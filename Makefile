@@ -89,7 +89,7 @@ TOOLS     := $(patsubst tests/bench/%.cc,$(BIN)/bench-%,$(TOOL_SRC))
 LAB_SRC   := $(if $(filter linux,$(OS)),$(wildcard tests/lab/*.cc))
 LABS      := $(patsubst tests/lab/%.cc,$(BIN)/lab-%,$(LAB_SRC))
 
-.PHONY: all demo test check bench lint fuzz fuzzers install clean help tests tools setup
+.PHONY: all demo test check test-lab bench bench-lab lint fuzz fuzzers install clean help tests tools setup
 .DEFAULT_GOAL := all
 .SECONDARY:
 
@@ -207,6 +207,15 @@ bench:
 	@$(MAKE) --no-print-directory -j$(JOBS) all tools
 	@tests/bench/run $(BIN)
 
+# The striped pair beside plain TCP and kernel MPTCP over emulated paths: SCENARIOS="equal4 skewed" ROUNDS=3.
+bench-lab:
+	@$(MAKE) --no-print-directory -j$(JOBS) all tools
+	@tests/lab/bench $(BIN)
+
+test-lab:
+	@$(MAKE) --no-print-directory -j$(JOBS) all tools
+	@BIN=$(BIN) bash tests/lab/lab_test.sh
+
 # -- installing -------------------------------------------------------------------------------------
 
 install: all
@@ -234,6 +243,8 @@ help:
 	@echo 'make test                installs what the tests need and runs them all'
 	@echo 'make check LAYER="io"    builds and runs some folders of tests/ only: $(TEST_DIRS)'
 	@echo 'make bench               this project beside haproxy, nginx and socat, in one run'
+	@echo 'make bench-lab           the striped pair beside plain TCP and kernel MPTCP over emulated paths (root)'
+	@echo 'make test-lab            the network lab alone: trouble on emulated paths (root)'
 	@echo 'make lint                formatting, headers that compile alone'
 	@echo 'make fuzz                every decoder under libFuzzer, FUZZ_SECONDS=60 each'
 	@echo 'make install             PREFIX=/usr/local DESTDIR= : programs, headers, libp.a, libp.pc, man pages'

@@ -20,7 +20,8 @@ lab_pids=()
 lab_stop() {
     local p
     exec 9>&-
-    for p in "${lab_pids[@]}"; do kill "$p" 2> /dev/null; done
+    # Not TERM: what is measured is over, and a graceful end over paths that may be down takes its time.
+    for p in "${lab_pids[@]}"; do kill -KILL "$p" 2> /dev/null; done
     for p in "${lab_pids[@]}"; do wait "$p" 2> /dev/null; done
     lab_pids=()
 }
@@ -157,6 +158,13 @@ field() {  # JSON NAME: of flat JSON, a number or word
     sed -n "s/.*\"$2\": \([^,}]*\).*/\1/p" <<< "$1" | head -n 1
 }
 
+lab_sum() {  # STATS NAME...: over all paths and directions
+    local stats=$1 pattern
+    shift
+    pattern=$(IFS='|'; echo "$*")
+    grep -oE "\"($pattern)\": [0-9]+" <<< "$stats" | awk '{t += $2} END {print t + 0}'
+}
+
 # lab_run ROW CONTENDER: one transfer; a line of JSON in $result. Fails when the transfer did.
 lab_run() {
     local name=$1 contender=$2 direction=up paths bytes best=1 limit= ideal=t events= cc=cubic echo= warm= idle= timeout=${TIMEOUT:-180}
@@ -212,7 +220,7 @@ lab_run() {
     if [ $status -eq 0 ]; then
         result+=$(awk -v seconds="$(field "$line" seconds)" -v t="$(awk "BEGIN {print $bytes * 8 / 1e6 / $limit}")" \
             "BEGIN {best = $ideal; printf \", \\\"fraction\\\": %.3f, \\\"ideal_seconds\\\": %.2f\", best / seconds, best}")
-        result+=", \"extra_pct\": $extra"
+        result+=", \"extra_pct\": $extra, \"dropped\": $(lab_sum "$stats" lost silenced overflowed), \"resets\": $(lab_sum "$stats" resets)"
         [ "$contender" != striped ] || result+=", \"cpu_s_per_gb\": $cpu"
     fi
     result+=", ${line#\{}"

@@ -31,4 +31,7 @@ row quick-equal4    "4x40/10/256K"       12M
 row quick-blackhole "4x20/10/128K"       12M "events=in 0.5 path 2 down" "ideal=0.5+(t-0.5)*4/3"
 row quick-outage    "4x40/10/256K"       24M "events=in 0.5 path all down;in 3.5 path all up" "ideal=t+3"
 row quick-cut       "4x40/10/256K"       24M "events=in 0.4 path 2 cut;in 0.6 path 3 cut;in 0.8 path 4 cut"
-row quick-freeze    "4x40/10/256K"       24M "events=in 0.5 path 1 freeze;in 1 path 1 up"
+row quick-cut-all    "4x40/10/256K"      24M "events=in 0.5 path all cut"
+row quick-freeze     "4x40/10/256K"       24M "events=in 0.5 path 1 freeze;in 1 path 1 up"
+row quick-rate       "40/20/256K"         8M
+row quick-delay      "0/20/0"             1M echo=1
