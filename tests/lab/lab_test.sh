@@ -1,0 +1,51 @@
+# Goal: what striping is for, over real TCP on paths that differ, fall silent, are cut and come back: every byte arrives
+# exactly once and in order, and the transfer does not wait for a dead path.
+#
+# Thresholds of time are wide, because the machine may be busy with other things; `make bench-lab` has the figures.
+# Run with BIN set to the folder of the programs. Skips without root, /dev/net/tun or the lab's programs.
+
+cd "$(dirname "$0")/../.." || exit 1
+BIN=$(cd "${BIN:-build/bin}" && pwd) LAB_BIN=${LAB_BIN:-$BIN}
+. tests/lab/lib.sh
+if why=$(lab_why_not); then
+    echo "skip the network lab: $why"
+    echo "0 passed, 0 failed, 1 skipped"
+    exit 0
+fi
+
+# Time for one transfer: the longest lasts 8 s on an idle machine.
+TIMEOUT=60
+passed=0 failed=0
+
+check() {  # WHAT ROW CONTENDER CONDITION: an awk expression over fraction, gap (ms), p50 (ms), resets, dropped
+    local what=$1 verdict=FAIL
+    result=
+    if lab_run "$2" "$3" 2> "$lab_work.err"; then
+        verdict=$(awk -v fraction="$(field "$result" fraction)" -v gap="$(field "$result" longest_gap_ms)" \
+            -v p50="$(field "$result" echo_p50_ms)" -v resets="$(field "$result" resets)" \
+            -v dropped="$(field "$result" dropped)" "BEGIN {print ($4) ? \"ok\" : \"FAIL\"}")
+    fi
+    echo "$verdict $what"
+    if [ "$verdict" = ok ]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "     wanted $4"
+        echo "     got $result"
+        cat "$lab_work.err"
+    fi
+    rm -f "$lab_work.err"
+}
+
+check "the lab keeps a rate: plain TCP fills its path"                    quick-rate       tcp     "fraction > 0.9 && fraction <= 1.001"
+check "the lab keeps a delay: an echo alone takes a round trip"           quick-delay      tcp     "p50 >= 40 && p50 < 50"
+check "eight subflows beat a cap on each flow"                            quick-capped     striped "fraction >= 0.8"
+check "four equal paths are all used"                                     quick-equal4     striped "fraction >= 0.6"
+check "four equal paths are all used, downwards"                          quick-equal4-down striped "fraction >= 0.6"
+check "all but one connection cut, one after another: nothing is lost"    quick-cut        striped "resets >= 3"
+check "every connection cut at once: the session lives, nothing is lost"  quick-cut-all    striped "resets >= 4"
+check "a frozen path that thaws: nothing is lost or doubled"              quick-freeze     striped "gap < 5000"
+check "every path silent for 3 s: the stream goes on after it"            quick-outage     striped "gap >= 2500"
+check "the same, downwards"                                               quick-outage-down striped "gap >= 2500"
+echo "$passed passed, $failed failed, 0 skipped"
+[ $failed -eq 0 ]
