@@ -1,7 +1,10 @@
 #include <kit/stripe_program.h>
 
+#include <libp/endian.h>
+
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <utility>
 
 namespace libp::app {
@@ -13,6 +16,14 @@ std::string hex_id(stripe::subflow_id id) {
     char text[9];
     std::snprintf(text, sizeof text, "%08x", static_cast<unsigned>(id));
     return text;
+}
+
+// FNV-1a.
+std::uint64_t hash_of(std::string_view text) noexcept {
+    std::uint64_t h = 0xcbf29ce484222325;
+    for (const char c : text)
+        h = (h ^ static_cast<std::uint8_t>(c)) * 0x100000001b3;
+    return h;
 }
 
 constexpr std::pair<std::string_view, stripe::scheduler> schedulers[] = {
@@ -33,6 +44,23 @@ std::string_view name_of(stripe::scheduler scheduler) {
     for (const auto& [called, s] : schedulers)
         if (s == scheduler) return called;
     return {};
+}
+
+std::array<std::uint8_t, 16> server_node_id(const std::string& machine,
+                                            const std::vector<stack_spec>& listen) {
+    std::array<std::uint8_t, 16> id{};
+    std::string where;
+    for (const stack_spec& at : listen) {
+        if (!at.address.is_unix() && at.address.where.port == "0") return id;
+        where +=
+            "|" + (at.address.is_unix() && at.address.unix_path[0] != '@'
+                       ? std::filesystem::absolute(at.address.unix_path).lexically_normal().string()
+                       : at.address.to_string());
+    }
+    if (machine.empty()) return id;
+    store_be64(id.data(), hash_of(machine + where));
+    store_be64(id.data() + 8, hash_of(where));
+    return id;
 }
 
 resource_limits stripe_limits(const stripe_settings& settings, std::size_t fds) {
@@ -67,10 +95,12 @@ void log_subflows(const log& out, const stripe::node& of) {
                   {{"subflow", hex_id(s.id)},
                    {"path", s.path},
                    {"up", s.up ? "yes" : "no"},
+                   {"state", s.up ? stripe::name_of(s.stats.state) : "down"},
                    {"sent", s.stats.sent_bytes},
                    {"received", s.stats.received_bytes},
                    {"resent", s.stats.resent},
                    {"in_flight", s.stats.in_flight},
+                   {"rate", static_cast<std::uint64_t>(s.stats.rate)},
                    {"rtt", seconds(s.stats.srtt)}});
 }
 

@@ -12,6 +12,7 @@
 #include <libp/stripe/dialer.h>
 #include <libp/stripe/node.h>
 
+#include <array>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -41,6 +42,13 @@ struct stripe_server_plan {
     stack_spec target;
     stripe_settings settings;
 };
+
+// A server's node id: the same after every start of the same server, so that its clients notice a restart at once. It is worked out from
+// the machine's identity and the addresses it listens at. All zero, for a random one, where the machine has no identity or an address
+// is not the same every time (port 0). 64 of its bits are the machine's, from a plain hash: enough to be recognised by, not
+// enough to find the machine's own id by.
+std::array<std::uint8_t, 16> server_node_id(const std::string& machine,
+                                            const std::vector<stack_spec>& listen);
 
 std::string explain(const stripe_client_plan& plan);
 std::string explain(const stripe_server_plan& plan);

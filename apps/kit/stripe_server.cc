@@ -6,6 +6,8 @@
 #include <kit/stripe_program.h>
 #include <kit/value_text.h>
 
+#include <libp/process.h>
+
 namespace libp::app {
 
 namespace {
@@ -14,6 +16,12 @@ startup_result connector_options_of(const stripe_server_plan& plan, connector_op
     to.timeout = plan.settings.common.connect_timeout;
     to.tcp = plan.settings.common.tcp;
     return connect_options_of(plan.target, to.socket);
+}
+
+stripe::node_options server_node_options(const stripe_server_plan& plan) {
+    stripe::node_options options = stripe_node_options(plan.settings);
+    options.node_id = server_node_id(machine_identity(), plan.listen);
+    return options;
 }
 
 // The wiring of the program. Members are in the order in which they may refer to each other. While it drains it goes on
@@ -28,7 +36,7 @@ class server {
           life_(loop_, out_, settings_.once, settings_.drain),
           limits_(stripe_limits(plan.settings, usable_fds(loop_.backend()))),
           far_(loop_, names_, plan.target, connecting),
-          node_(loop_, out_, stripe_node_options(plan.settings),
+          node_(loop_, out_, server_node_options(plan),
                 stripe::node::stream_handler::to<&server::offered>(*this)),
           streams_(loop_, out_, relay_options_of(), far_, life_.settled()) {}
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <fstream>
 
 namespace libp {
 
@@ -46,6 +47,19 @@ void open_standard_fds() noexcept {
     } while (fd >= 0 && fd <= STDERR_FILENO);
     // Without a /dev/null there is nothing better to put there.
     if (fd >= 0) close(fd);
+}
+
+std::string machine_identity() {
+    std::string id;
+    for (const char* path : {"/etc/machine-id", "/var/lib/dbus/machine-id"}) {
+        std::ifstream file(path);
+        if (file >> id && !id.empty()) break;
+    }
+    if (id.empty()) return id;
+    char host[256] = {};
+    // Without a host name the machine-id has to do.
+    if (gethostname(host, sizeof host - 1) == 0) id += std::string("@") + host;
+    return id;
 }
 
 double cpu_seconds() noexcept {

@@ -1,9 +1,12 @@
 #include <apps/spawned_program.h>
 #include <apps/test_socket.h>
 #include <gtest/gtest.h>
+#include <kit/stack_argument.h>
+#include <kit/stripe_program.h>
 #include <support/seed.h>
 
 #include <csignal>
+#include <filesystem>
 #include <memory>
 #include <thread>
 
@@ -137,7 +140,10 @@ TEST_F(striper_test, a_status_block_shows_every_subflow) {
     near_->signal(SIGUSR1);
     EXPECT_NE(near_->wait_error_line(" status conns=1 "), "");
     std::string line = near_->wait_error_line(" status subflow=");
-    EXPECT_NE(line.find(" path=" + far_address_ + " "), std::string::npos) << line;
+    EXPECT_NE(line.find(" path=" + far_address_ + " up=yes state=good "), std::string::npos)
+        << line;
+    EXPECT_NE(line.find(" rate="), std::string::npos) << line;
+    EXPECT_NE(line.find(" rtt="), std::string::npos) << line;
 }
 
 class striper_of_two : public striper_test {
@@ -282,6 +288,25 @@ TEST(tcp_striper, several_paths_lead_to_one_session) {
         EXPECT_EQ(count(" path=dsl"), 1u) << end->errors();
         EXPECT_EQ(count(" path=lte"), 3u) << end->errors();
     }
+}
+
+TEST(server_node_id, follows_the_machine_and_the_addresses) {
+    const auto at = [](const std::string& text) {
+        stack_spec spec;
+        EXPECT_FALSE(parse_listen(text, {}, false, spec));
+        return spec;
+    };
+    const auto id = server_node_id("m", {at(":1")});
+    EXPECT_EQ(server_node_id("m", {at("0.0.0.0:1")}), id);
+    EXPECT_NE(server_node_id("m", {at(":2")}), id);
+    EXPECT_NE(server_node_id("m", {at(":1"), at(":2")}), id);
+    EXPECT_NE(server_node_id("n", {at(":1")}), id);
+    EXPECT_NE(server_node_id("m", {at("/run/x")}), id);
+    EXPECT_EQ(server_node_id("m", {at("./x")}),
+              server_node_id("m", {at((std::filesystem::current_path() / "x").string())}));
+    const decltype(id) random{};
+    EXPECT_EQ(server_node_id("", {at(":1")}), random) << "nobody knows the machine";
+    EXPECT_EQ(server_node_id("m", {at(":1"), at(":0")}), random) << "another one every time";
 }
 
 TEST(tcp_striper, mistakes_get_one_line_a_pointer_and_their_status) {

@@ -5,10 +5,13 @@
 #include <e2e/testbed.h>
 #include <e2e/traffic.h>
 
+#include <libp/process.h>
+
 #include <gtest/gtest.h>
 
 #include <csignal>
 #include <future>
+#include <thread>
 
 namespace libp::e2e {
 namespace {
@@ -28,6 +31,7 @@ class cuttable_pair {
     target& server() { return server_; }
     forwarder& path() { return path_; }
     child_process& far_end() { return *far_; }
+    child_process& near_end() { return *near_; }
     const std::string& address() { return near_->address(); }
 
     void restart_far_end() {
@@ -120,6 +124,56 @@ TEST(subflow, lost_for_good_with_the_far_end_breaks_its_streams_and_no_others) {
     } catch (const failure& why) {
         FAIL() << why.what() << pair.logs();
     }
+}
+
+// A server that is killed and started again at the same address is known to be another process: its old streams break as soon
+// as it is reached, not when the session's time to resume is over.
+TEST(subflow, of_a_restarted_server_breaks_the_old_streams_at_once) {
+    if (machine_identity().empty()) GTEST_SKIP() << "this machine has no machine-id";
+    socket_folder folder;
+    target server;
+    const relay_options options{.args = {"--resume", "10m"}};
+    const auto start = [&] {
+        return start_far(relay_kind::striped, folder.path("far"), server.address(), options);
+    };
+    auto far = start();
+    auto near = start_near(relay_kind::striped, "127.0.0.1:0", far->address(), options);
+    try {
+        peer idle = peer::to(near->address());
+        peer idle_server = server.accept();
+        far->signal(SIGKILL);
+        far->wait();
+        far = start();
+        far->address();
+        const instant since = test_now();
+        idle.expect_reset("idle when the server restarted");
+        EXPECT_LT(test_now() - since, debug_build ? 5s : 2s);
+        EXPECT_TRUE(near->wait_for_log("end=peer_restarted"));
+        expect_exact_traffic(near->address(), server,
+                             {.connections = 10, .bytes = 64 * kib, .seed = 6});
+    } catch (const failure& why) {
+        FAIL() << why.what() << near->log() << far->log();
+    }
+}
+
+// A program that is stopped for seconds (a laptop's lid, a debugger) loses nothing, and nobody loses patience with it.
+TEST(subflow, of_a_suspended_program_goes_on) {
+    cuttable_pair pair;
+    ASSERT_TRUE(pair.all_up()) << pair.logs();
+    for (child_process* end : {&pair.near_end(), &pair.far_end()}) {
+        auto running = std::async(std::launch::async, [&] {
+            return run_traffic(pair.address(), pair.server(), {.bytes = bulk, .seed = 7});
+        });
+        const std::uint64_t begun = pair.path().carried() + bulk / 8;
+        ASSERT_TRUE(wait_until([&] { return pair.path().carried() > begun; }));
+        end->signal(SIGSTOP);
+        std::this_thread::sleep_for(3s);
+        end->signal(SIGCONT);
+        const traffic_report r = running.get();
+        EXPECT_EQ(r.exact, 1u) << r.to_string() << pair.logs();
+    }
+    for (child_process* end : {&pair.near_end(), &pair.far_end()})
+        EXPECT_EQ(end->log().find("state=down"), std::string::npos) << pair.logs();
 }
 
 }  // namespace

@@ -221,6 +221,35 @@ TEST(StripeSession, ARestartedPeerBreaksItsOldSessionAtOnce) {
     EXPECT_EQ(w.a.it.sessions(), 1u);
 }
 
+// With more than one subflow, of which the rest shakes hands after the first has begun the new session.
+TEST(StripeSession, ARestartedPeerCostsOneSessionAndNoMore) {
+    node_options named;
+    named.node_id.fill(7);
+    world w({}, named);
+    w.join_many(3);
+    w.b.answer.fin = false;
+    talker& t = w.open({.to_send = 1000, .fin = false});
+    ASSERT_TRUE(w.run([&] { return !w.b.talkers.empty() && w.b.talkers[0]->received() == 1000; }));
+
+    node_end reborn(w.loop, named);
+    reborn.answer.fin = false;
+    const auto join = [&] {
+        link& l = w.links.emplace_back(w.loop);
+        w.a.it.adopt(l.take_a(), "a");
+        reborn.it.adopt(l.take_b(), "b");
+    };
+    join();
+    ASSERT_TRUE(w.run([&] { return t.broken(); }, 1s));
+    talker& again = w.open({.to_send = 1000, .fin = false});
+    join();
+    join();
+    w.idle(1s);
+    EXPECT_FALSE(again.broken()) << to_string(again.why());
+    EXPECT_EQ(w.a.it.sessions(), 1u);
+    EXPECT_EQ(reborn.it.sessions(), 1u);
+    EXPECT_EQ(reborn.lines.count("end=peer_restarted"), 0u);
+}
+
 TEST(StripeSession, BothEndsCallAPathByTheNameOfWhoeverDialled) {
     world w;
     const auto join = [&](const subflow_path& path) {

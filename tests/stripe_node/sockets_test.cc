@@ -112,6 +112,35 @@ TEST(StripeSockets, AnIdleSessionDoesNotTurnTheLoop) {
     EXPECT_GE(w.loop.now(), since + 500ms) << "something woke the loop";
 }
 
+// More than a node lets shake hands at once: those that are turned away come again.
+TEST(StripeSockets, ManyClientsOfOneServer) {
+    constexpr std::size_t clients = 50;
+    constexpr std::uint64_t each = 200'000;
+    real_world w;
+    server s(w.loop);
+    s.end->answer.to_send = each;
+    std::vector<std::unique_ptr<node_end>> ends;
+    std::vector<std::unique_ptr<dialer>> dialers;
+    std::vector<std::unique_ptr<talker>> talkers;
+    for (std::size_t i = 0; i < clients; ++i) {
+        ends.push_back(std::make_unique<node_end>(
+            w.loop, node_options{.memory_budget = 4 * mib, .max_sessions = 2}));
+        dialers.push_back(std::make_unique<dialer>(w.loop, w.names, ends[i]->it, ends[i]->out,
+                                                   std::vector<path>{{s.where()}},
+                                                   dialer_options{.subflows = 2}));
+        talkers.push_back(std::make_unique<talker>(w.loop, ends[i]->it.open_stream({}, 20s),
+                                                   talker::plan{.to_send = each}));
+    }
+    ASSERT_TRUE(w.run([&] {
+        return std::ranges::all_of(talkers, [](const auto& t) { return t->finished(); }) &&
+               s.end->talkers.size() == clients &&
+               std::ranges::all_of(s.end->talkers, [](const auto& t) { return t->finished(); });
+    }));
+    for (const auto& t : talkers)
+        EXPECT_TRUE(t->exact() && t->received() == each);
+    EXPECT_EQ(s.end->it.sessions(), clients);
+}
+
 struct scratch_folder {
     scratch_folder() { check(::mkdtemp(path.data()) != nullptr, "mkdtemp"); }
     ~scratch_folder() { std::filesystem::remove_all(path); }

@@ -63,6 +63,7 @@ struct node::core final : joining_pipe::judge, session::keeper {
     error trouble{};
     delegate<void()> closed, want;
     bool closing = false;
+    bool replacing = false;  // within end_restarted()
 };
 
 node::core::core(event_loop& l, const log& o, const node_options& opts, stream_handler h)
@@ -204,12 +205,16 @@ session& node::core::begin_session(const handshake& h) {
     return *sessions.back();
 }
 
+// The peer's new process knows nothing of the old session: there is nobody whom a new instance would tell. The session that is
+// about to begin has ours as it stands.
 void node::core::end_restarted(const identity& peer) {
+    replacing = true;
     for (std::size_t i = 0; i < sessions.size(); ++i) {
         session& s = *sessions[i];
         if (s.peer().node_id == peer.node_id && s.peer().instance != peer.instance)
             s.end({reason::peer_restarted});
     }
+    replacing = false;
 }
 
 void node::core::part(std::unique_ptr<io_pipe> pipe, chain rest) {
@@ -230,7 +235,7 @@ void node::core::session_over(session& which) {
     ended.push_back(which.key());
     if (ended.size() > ended_remembered) ended.pop_front();
     const auto alive = [](const auto& s) { return !s->over(); };
-    if (std::ranges::none_of(sessions, alive)) take_new_instance();
+    if (!replacing && std::ranges::none_of(sessions, alive)) take_new_instance();
     chores.schedule();
 }
 

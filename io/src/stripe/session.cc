@@ -15,6 +15,9 @@ constexpr std::size_t batches_per_pump = 4;
 constexpr std::size_t dead_remembered = 64;
 // A session without streams has nothing to resume: it waits only for a client that is about to come back.
 constexpr duration resume_when_idle = 5s;
+// How often, at most, input makes it look whether paths have changed, and how many of them are remembered.
+constexpr duration look_interval = 10ms;
+constexpr std::size_t paths_remembered = 256;
 
 std::uint32_t number_of(const session_key& key) noexcept {
     std::uint32_t n = 0;
@@ -24,6 +27,18 @@ std::uint32_t number_of(const session_key& key) noexcept {
 }
 
 }  // namespace
+
+const char* name_of(subflow_state state) noexcept {
+    switch (state) {
+        case subflow_state::good:
+            return "good";
+        case subflow_state::suspect:
+            return "suspect";
+        case subflow_state::stale:
+            break;
+    }
+    return "stale";
+}
 
 std::string hex8(std::uint32_t n) {
     constexpr char digits[] = "0123456789abcdef";
@@ -128,6 +143,44 @@ void session::forget_owner(subflow_owner& owner) noexcept {
         if (s->origin().owner == &owner) s->origin().owner = nullptr;
 }
 
+// A path is as good as the best of its subflows. One that has none keeps its last state, for when it comes back.
+void session::look_at_paths() {
+    look_again_at_ = loop_.now() + look_interval;
+    struct best {
+        subflow_state state = subflow_state::stale;
+        duration quiet = duration::max(), rtt{0};
+        bool lives = false;
+    };
+    std::vector<best> found(paths_.size());
+    for (const auto& s : subflows_) {
+        if (s->dead()) continue;
+        auto at = std::ranges::find(paths_, s->route(), &path_note::name);
+        if (at == paths_.end()) {
+            at = paths_.insert(at, {s->route()});
+            found.emplace_back();
+        }
+        best& b = found[static_cast<std::size_t>(at - paths_.begin())];
+        const subflow_stats stats = engine_.stats(s->id());
+        b.lives = true;
+        b.state = std::min(b.state, stats.state);
+        b.quiet = std::min(b.quiet, loop_.now() - s->heard());
+        b.rtt = std::max(b.rtt, stats.srtt);
+    }
+    for (std::size_t i = 0; i < paths_.size(); ++i) {
+        if (!found[i].lives || found[i].state == paths_[i].state) continue;
+        const subflow_state was = std::exchange(paths_[i].state, found[i].state);
+        log_.write(found[i].state > was ? log_level::warn : log_level::info, "path",
+                   {{"name", paths_[i].name},
+                    {"state", name_of(found[i].state)},
+                    {"was", name_of(was)},
+                    {"quiet", seconds(found[i].quiet)},
+                    {"rtt", seconds(found[i].rtt)},
+                    {"session", hex8(number_)}});
+    }
+    for (std::size_t i = paths_.size(); i-- > 0 && paths_.size() > paths_remembered;)
+        if (!found[i].lives) paths_.erase(paths_.begin() + static_cast<std::ptrdiff_t>(i));
+}
+
 void session::list_subflows(std::vector<subflow_info>& to) const {
     for (const auto& s : subflows_)
         if (!s->dead()) to.push_back({s->id(), s->path(), engine_.stats(s->id()), true});
@@ -191,6 +244,7 @@ void session::on_pump() {
 
 void session::on_timer() {
     engine_.on_timer(loop_.now());
+    look_again_at_ = loop_.now();
     settle();
     later();
 }
@@ -218,6 +272,7 @@ void session::settle() {
         dispatch(e);
         e = event{};
     }
+    if (!over_ && loop_.now() >= look_again_at_) look_at_paths();
     if (!over_) {
         for (const subflow_id id : engine_.take_dead()) {
             const auto at = std::ranges::find(subflows_, id, [](const auto& s) { return s->id(); });

@@ -26,6 +26,7 @@
 #include <libp/stripe/node.h>
 
 #include <memory>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -109,6 +110,8 @@ class session {
     void sweep();
     void update_resume();
     void break_streams(error why);
+    // Logs the paths whose state has changed.
+    void look_at_paths();
     // Remembers what a dying subflow carried, and logs it.
     void bury_stats(const subflow_driver& s, error why);
 
@@ -125,7 +128,14 @@ class session {
 
     std::vector<std::unique_ptr<subflow_driver>> subflows_;
     std::vector<subflow_info> dead_;  // the last few, for tables
-    std::size_t first_ = 0;           // whom the next round of transmit() asks first
+    // What was last logged of each path: the best state among its subflows.
+    struct path_note {
+        std::string name;
+        subflow_state state = subflow_state::good;
+    };
+    std::vector<path_note> paths_;
+    instant look_again_at_{};
+    std::size_t first_ = 0;  // whom the next round of transmit() asks first
     std::unordered_map<stream_id, striped_stream*> streams_;
 
     deferred pump_;

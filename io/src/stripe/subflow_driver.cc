@@ -35,6 +35,7 @@ subflow_driver::subflow_driver(event_loop& loop, session& of, subflow_id id,
       origin_(std::move(origin)),
       since_(loop.now()),
       out_(std::move(parts.unsent)),
+      heard_(loop.now()),
       more_(loop, delegate<void()>::to<&subflow_driver::on_more>(*this)) {}
 
 void subflow_driver::start(chain first) {
@@ -130,6 +131,7 @@ void subflow_driver::receive() {
         if (r.status == io_status::fin) return session_.lose(*this, {reason::peer_reset});
         if (r.status == io_status::broken) return session_.lose(*this, r.why);
         left -= std::min(left, r.bytes);
+        heard_ = loop_.now();
         feed(std::move(in));
     }
     if (dead()) return;

@@ -44,6 +44,10 @@ class subflow_driver {
 
     subflow_id id() const noexcept { return id_; }
     const std::string& path() const noexcept { return origin_.path.name; }
+    // What the subflows of one path have in common.
+    const std::string& route() const noexcept { return origin_.route; }
+    // When something last came in.
+    instant heard() const noexcept { return heard_; }
     subflow_origin& origin() noexcept { return origin_; }
     bool dead() const noexcept { return bool(why_); }
     error why() const noexcept { return why_; }
@@ -72,6 +76,7 @@ class subflow_driver {
     std::size_t batch_ = 32 * kib;  // what the pipe seems to take at once
     std::size_t kept_unsent_ = 0;
     instant keep_again_at_{};
+    instant heard_;
     bool congested_ = false;  // as the engine was told
     deferred more_;           // a turn's share was received and there is more
     error why_{};

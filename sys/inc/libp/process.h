@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 namespace libp {
 
@@ -14,6 +15,10 @@ std::size_t fd_limit() noexcept;
 // Opens /dev/null in the place of whichever of stdin, stdout and stderr is closed. Otherwise the first sockets get
 // their numbers, and what is written to stderr goes to a stranger. Before anything else is opened.
 void open_standard_fds() noexcept;
+
+// What stays the same for this machine from start to start and differs, as a rule, from any other's: its machine-id (/etc/machine-id) and
+// its host name. Empty where there is no machine-id.
+std::string machine_identity();
 
 // CPU seconds (user plus system) of this process so far.
 double cpu_seconds() noexcept;

@@ -58,6 +58,9 @@ struct subflow_info {
     bool up = false;  // its handshake is done and it is not closed
 };
 
+// "good", "suspect", "stale".
+const char* name_of(subflow_state state) noexcept;
+
 // Whoever made a subflow's pipe hears what became of it. Calls come from the loop and may call the node, but not destroy it; the
 // object outlives the node (whose own end is not reported) or takes itself out by forget_owner().
 class subflow_owner {
@@ -77,7 +80,8 @@ struct subflow_path {
 };
 
 struct node_options {
-    // The same after every start tells peers that a new process took the old one's place (peer_restarted). All zero: random.
+    // The same after every start tells peers that a new process took the old one's place (peer_restarted): what a server should have,
+    // and no two nodes that run at the same time may. All zero: random, and peers of a restarted node wait for `resume` before they know.
     std::array<std::uint8_t, 16> node_id{};
     engine_options engine{};  // `even` and what the HELLOs decide is filled in per session
     std::size_t memory_budget = 256 * mib;  // all sessions together
