@@ -147,7 +147,7 @@ TEST(transfer, one_subflow_dies_at_every_byte) {
             ASSERT_EQ(w.at(0, 1).read, 1500u);
             ASSERT_TRUE(w.at(0, 0).ended && w.at(0, 1).ended);
             resent += w.ends[0]->stats(2).resent;
-            const bool died = w.cuts > 0;
+            const bool died = w.cuts() > 0;
             w.run_for(1s);
             w.expect_empty();
             if (!died) break;

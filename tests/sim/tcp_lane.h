@@ -1,0 +1,382 @@
+#pragma once
+
+// One direction of a TCP connection over two bottlenecks: enough of TCP to get ratios right.
+//
+//  * segments of 1448 bytes in packets of 1500; the receiver acknowledges every second one and every one out of order
+//  * slow start from 10 segments, left when the queue is felt (HyStart) or at a loss; CUBIC with its Reno floor; beta 0.7
+//  * loss: whatever was transmitted before something that arrived is lost (packets never overtake each other); a tail probe after
+//    two round trips; a timeout of at least 200 ms that doubles up to `rto_max`
+//  * the receiver's window is unlimited, and it gets bytes in order only
+//  * the socket: takes bytes while less than `lowat` is unsent, and asks for more when half of that is left
+//
+// The lane is the state of both ends, so only numbers travel in packets.
+
+#include <libp/chain.h>
+#include <sim/bottleneck.h>
+
+#include <cmath>
+#include <functional>
+
+namespace libp::sim {
+
+struct tcp_options {
+    duration rto_min{200ms};
+    duration rto_max{120s};
+    std::size_t first_window = 10;  // segments
+    bool hystart = true;
+};
+
+class tcp_lane final : public host {
+  public:
+    static constexpr std::uint32_t segment = 1448;
+    static constexpr std::uint32_t overhead = 52;  // of a packet
+    static constexpr std::uint32_t ack_size = 64;
+    static constexpr std::size_t largest_write = 64 * kib;
+
+    // `ahead` carries data, `back` acknowledgements.
+    tcp_lane(timeline& time, bottleneck& ahead, bottleneck& back, const tcp_options& o)
+        : host(time),
+          ahead_(ahead),
+          back_(back),
+          options_(o),
+          window_(static_cast<double>(o.first_window)) {}
+
+    std::function<void(chain&&)> on_bytes;
+    std::function<void()> on_writable;
+    std::function<void()> on_reset;
+
+    // -- the sender's socket
+    void send(chain& data) {
+        while (!data.empty() && unsent() < lowat_) {
+            const std::size_t n = std::min(data.size(), largest_write);
+            data.move_front(undelivered_, n);
+            written_ += n;
+        }
+        writable_ = data.empty();
+        output();
+    }
+    bool writable() const noexcept { return writable_; }
+    void keep_unsent(std::size_t n) {
+        lowat_ = n;
+        wake();
+    }
+    std::uint64_t unsent() const noexcept { return written_ - next_; }
+    // The sender's end is closed: nothing more is sent but a reset, now and whenever something comes.
+    void reset_by_sender() {
+        sender_gone_ = true;
+        send_reset();
+    }
+    void send_reset() { ahead_.enter({.to = id(), .what = packet::kind::reset, .size = ack_size}); }
+    // The receiver's end is closed: it answers with a reset, which the other lane sends.
+    std::function<void()> on_refused;
+    bool receiver_gone = false;
+
+    // For tables.
+    double window() const noexcept { return window_; }
+    duration srtt() const noexcept { return srtt_; }
+    std::uint64_t retransmitted = 0, timeouts = 0;
+
+  private:
+    struct piece {
+        std::uint64_t begin, end;
+        std::uint64_t number;  // of its last transmission
+        bool arrived = false, lost = false;
+        std::uint32_t size() const noexcept { return static_cast<std::uint32_t>(end - begin); }
+    };
+
+    void arrived(const packet& p) override {
+        switch (p.what) {
+            case packet::kind::data:
+                if (receiver_gone) {
+                    if (on_refused) on_refused();
+                } else {
+                    receive(p);
+                }
+                break;
+            case packet::kind::ack:
+                if (!sender_gone_) acknowledge(p);
+                break;
+            case packet::kind::reset:
+                if (!receiver_gone && on_reset) on_reset();
+                break;
+        }
+    }
+
+    // -- the receiver
+
+    void receive(const packet& p) {
+        const bool in_order = p.begin == received_ && parked_.empty();
+        packet ack{.to = id(),
+                   .what = packet::kind::ack,
+                   .size = ack_size,
+                   .number = p.number,
+                   .sent = p.sent};
+        if (p.end > received_) {
+            auto at = parked_.emplace(p.begin, p.end).first;
+            at->second = std::max(at->second, p.end);
+            merge(at);
+            ack.begin = at->first;
+            ack.end = at->second;
+            if (at->first <= received_) {
+                const std::uint64_t n = at->second - received_;
+                received_ = at->second;
+                parked_.erase(at);
+                chain data;
+                undelivered_.move_front(data, n);
+                ack.next = received_;
+                if (p.ask || !in_order) back_.enter(ack);
+                if (on_bytes) on_bytes(std::move(data));
+                return;
+            }
+        }
+        ack.next = received_;
+        back_.enter(ack);
+    }
+    void merge(std::map<std::uint64_t, std::uint64_t>::iterator& at) {
+        if (at != parked_.begin()) {
+            auto before = std::prev(at);
+            if (before->second >= at->first) {
+                before->second = std::max(before->second, at->second);
+                parked_.erase(at);
+                at = before;
+            }
+        }
+        for (auto after = std::next(at); after != parked_.end() && after->first <= at->second;
+             after = parked_.erase(after))
+            at->second = std::max(at->second, after->second);
+    }
+
+    // -- the sender
+
+    void acknowledge(const packet& p) {
+        const double before = flying_;
+        measure(now() - p.sent);
+        newest_ = std::max(newest_, p.number);
+        std::uint64_t gone = 0;
+        const bool advanced = !out_.empty() && p.next > out_.front().begin;
+        while (!out_.empty() && out_.front().end <= p.next) {
+            gone += settle(out_.front());
+            if (out_.front().arrived) --holes_;
+            out_.pop_front();
+        }
+        if (p.end > p.next)
+            for (auto at = find(p.begin); at != out_.end() && at->end <= p.end; ++at) {
+                if (at->arrived) continue;
+                gone += settle(*at);
+                at->arrived = true;
+                ++holes_;
+            }
+        if (advanced) backoff_ = 0, probed_ = false;
+        find_losses();
+        if (recovering_ && (out_.empty() || out_.front().begin >= recover_)) recovering_ = false;
+        const bool limited = (before + segment * 2) / segment >= window_;
+        if (!recovering_ && gone > 0) grow(static_cast<double>(gone) / segment, limited);
+        if (out_.empty())
+            deadline_ = never;
+        else if (gone > 0)
+            arm();
+        output();
+        wake();
+    }
+    // It is no longer in flight; returns what that is in bytes newly known to have arrived.
+    std::uint64_t settle(piece& s) {
+        if (s.arrived) return 0;
+        if (!s.lost) flying_ -= s.size();
+        if (s.lost) lost_ -= 1;
+        s.lost = false;
+        return s.size();
+    }
+    std::deque<piece>::iterator find(std::uint64_t begin) {
+        return std::lower_bound(out_.begin(), out_.end(), begin,
+                                [](const piece& s, std::uint64_t at) { return s.begin < at; });
+    }
+    void find_losses() {
+        if (holes_ == 0 && (out_.empty() || out_.front().number >= newest_)) return;
+        for (piece& s : out_) {
+            if (s.arrived || s.lost || s.number >= newest_) continue;
+            lose(s);
+            if (!recovering_) slow_down();
+        }
+    }
+    void lose(piece& s) {
+        s.lost = true;
+        lost_ += 1;
+        flying_ -= s.size();
+    }
+    void slow_down() {
+        recovering_ = true;
+        recover_ = next_;
+        most_ = window_ < most_ ? window_ * 0.85 : window_;
+        threshold_ = window_ = std::max(window_ * 0.7, 2.0);
+        epoch_ = never;
+    }
+    void grow(double segments, bool limited) {
+        if (window_ < threshold_) {
+            if (limited) window_ += segments;
+            return;
+        }
+        if (epoch_ == never) {
+            epoch_ = grown_at_ = now();
+            reach_ = window_ < most_ ? std::cbrt((most_ - window_) / 0.4) : 0;
+            origin_ = std::max(most_, window_);
+            friendly_ = window_;
+        }
+        if (!limited) {
+            epoch_ += now() - grown_at_;  // time in which it had nothing to send does not count
+        } else {
+            const double t = seconds(now() - epoch_ + rtt_min_);
+            friendly_ += 0.53 * segments / window_;
+            const double target =
+                std::max(origin_ + 0.4 * (t - reach_) * (t - reach_) * (t - reach_), friendly_);
+            window_ += target > window_
+                           ? std::min((target - window_) / window_ * segments, segments / 2)
+                           : 0.01 * segments / window_;
+        }
+        grown_at_ = now();
+    }
+    void measure(duration rtt) {
+        if (srtt_ == duration{0}) {
+            srtt_ = rtt;
+            rttvar_ = rtt / 2;
+        } else {
+            const duration off = rtt > srtt_ ? rtt - srtt_ : srtt_ - rtt;
+            rttvar_ += (off - rttvar_) / 4;
+            srtt_ += (rtt - srtt_) / 8;
+        }
+        rtt_min_ = rtt_min_ == duration{0} ? rtt : std::min(rtt_min_, rtt);
+        // HyStart: eight samples into a round the queue is felt.
+        if (!options_.hystart || window_ >= threshold_ || window_ < 16) return;
+        if (out_.empty() || out_.front().begin >= round_end_) {
+            round_end_ = next_;
+            round_least_ = never - instant{};
+            round_samples_ = 0;
+        }
+        round_least_ = std::min(round_least_, rtt);
+        const duration felt = std::clamp(rtt_min_ / 8, duration{4ms}, duration{16ms});
+        if (++round_samples_ == 8 && round_least_ > rtt_min_ + felt) threshold_ = window_;
+    }
+
+    void output() {
+        if (sender_gone_) return;
+        if (out_.empty() && next_ < written_ && now() - sent_at_ > rto())
+            window_ = std::min(window_, static_cast<double>(options_.first_window));
+        bool any = false;
+        while (room()) {
+            if (lost_ > 0) {
+                const auto at =
+                    std::find_if(out_.begin(), out_.end(), [](const piece& s) { return s.lost; });
+                at->lost = false;
+                lost_ -= 1;
+                transmit(*at, true);
+            } else if (next_ < written_) {
+                const std::uint64_t n = std::min<std::uint64_t>(segment, written_ - next_);
+                out_.push_back({next_, next_ + n, 0});
+                next_ += n;
+                transmit(out_.back(), false);
+            } else {
+                break;
+            }
+            any = true;
+        }
+        if (any) arm();
+    }
+    bool room() const noexcept { return flying_ + segment <= window_ * segment || flying_ <= 0; }
+    void transmit(piece& s, bool again) {
+        s.number = ++transmissions_;
+        flying_ += s.size();
+        sent_at_ = now();
+        if (again) ++retransmitted;
+        const bool more = room() && (lost_ > 0 || next_ < written_);
+        ahead_.enter({.to = id(),
+                      .what = packet::kind::data,
+                      .ask = again || !more || s.number % 2 == 0,
+                      .size = s.size() + overhead,
+                      .begin = s.begin,
+                      .end = s.end,
+                      .number = s.number,
+                      .sent = now()});
+    }
+    void wake() {
+        if (writable_ || unsent() * 2 >= lowat_) return;
+        writable_ = true;
+        if (on_writable) on_writable();
+    }
+
+    // -- timeouts: the event is scheduled lazily, `deadline_` is what counts
+
+    duration rto() const noexcept {
+        const duration base =
+            srtt_ == duration{0} ? duration{1s} : std::max(options_.rto_min, srtt_ + 4 * rttvar_);
+        return std::min(base * (std::int64_t{1} << std::min(backoff_, 20)), options_.rto_max);
+    }
+    void arm() {
+        deadline_ = now() + rto();
+        if (!probed_ && !recovering_ && backoff_ == 0 && srtt_ > duration{0})
+            deadline_ = std::min(deadline_, now() + std::max(2 * srtt_, duration{10ms}));
+        if (deadline_ < scheduled_) {
+            scheduled_ = deadline_;
+            schedule(deadline_, 0);
+        }
+    }
+    void on_time(int) override {
+        if (now() < scheduled_) return;
+        scheduled_ = never;
+        if (deadline_ == never || sender_gone_) return;
+        if (now() < deadline_) {
+            scheduled_ = deadline_;
+            schedule(deadline_, 0);
+            return;
+        }
+        if (!probed_ && !recovering_ && backoff_ == 0) {
+            probed_ = true;
+            const auto last = std::find_if(out_.rbegin(), out_.rend(),
+                                           [](const piece& s) { return !s.arrived && !s.lost; });
+            if (last != out_.rend()) {
+                flying_ -= last->size();
+                transmit(*last, true);
+            }
+        } else {
+            ++timeouts;
+            if (backoff_ == 0) slow_down();
+            for (piece& s : out_)
+                if (!s.arrived && !s.lost) lose(s);
+            window_ = 1;
+            recovering_ = false;
+            epoch_ = never;
+            ++backoff_;
+            output();
+        }
+        arm();
+    }
+
+    bottleneck& ahead_;
+    bottleneck& back_;
+    const tcp_options options_;
+
+    chain undelivered_;  // written and not yet received in order
+    std::uint64_t written_ = 0, next_ = 0;
+    std::size_t lowat_ = 16 * kib;
+    bool writable_ = true, sender_gone_ = false;
+
+    std::deque<piece> out_;  // sent and not acknowledged as a whole
+    double flying_ = 0;  // bytes sent that have neither arrived nor been lost, as far as is known
+    std::size_t lost_ = 0, holes_ = 0;
+    std::uint64_t transmissions_ = 0, newest_ = 0;
+    bool recovering_ = false, probed_ = false;
+    std::uint64_t recover_ = 0;
+
+    double window_;  // segments
+    double threshold_ = 1e9, most_ = 0, origin_ = 0, reach_ = 0, friendly_ = 0;
+    instant epoch_ = never, grown_at_{};
+    duration srtt_{0}, rttvar_{0}, rtt_min_{0};
+    std::uint64_t round_end_ = 0;
+    duration round_least_{0};
+    int round_samples_ = 0;
+    int backoff_ = 0;
+    instant deadline_ = never, scheduled_ = never, sent_at_{};
+
+    std::uint64_t received_ = 0;
+    std::map<std::uint64_t, std::uint64_t> parked_;
+};
+
+}  // namespace libp::sim
