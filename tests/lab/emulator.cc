@@ -12,11 +12,13 @@
 //               Mbit/s (0: no limit), ms one way, bytes (K and M are understood). loss is a fraction, or 1%.
 //               flow: every flow (5-tuple) is held to this rate in a queue of its own, then enters the path's.
 //               Each value may be UP:DOWN, where up is from client to server.
-//     path N down|up|freeze|cut       N is 1.. or all. down: silence, what is in flight is lost too. freeze: nothing
-//                                     moves, nothing is lost but to full queues. up ends both. cut: a TCP reset for
-//                                     every flow seen so far, to whichever end sends next; new flows pass.
+//     path N down|freeze|refuse|up    N is 1.. or all. down: silence, what is in flight is lost too. freeze: nothing
+//                                     moves, nothing is lost but to full queues. refuse: every packet is answered with a
+//                                     TCP reset. up ends them.
+//     path N cut                      a TCP reset for every flow seen so far, to whichever end sends next; new flows pass
 //     path N rate|delay|queue|loss|jitter|flow|flowqueue VALUE
 //     in SECONDS COMMAND
+//     after BYTES COMMAND             when so much TCP payload was delivered, both directions together
 //     stats                           prints what the end prints: counters as one line of JSON
 //
 // The model of a direction: random loss, [a flow's queue served at the flow's rate,] the path's drop-tail queue served
@@ -233,7 +235,7 @@ struct counters {
     std::uint64_t lost = 0, overflowed = 0, silenced = 0, resets = 0;
 };
 
-enum class condition { up, down, frozen };
+enum class condition { up, down, frozen, refusing };
 
 class link {
   public:
@@ -281,7 +283,7 @@ class link {
     }
 
     void become(condition c, nanos now) {
-        if (c == condition::down) {
+        if (c == condition::down || c == condition::refusing) {
             count_.silenced += line_.clear() + flying_.size();
             flying_.clear();
             for (auto& [key, f] : flows_)
@@ -321,7 +323,7 @@ class link {
             return;
         }
         flow& f = flows_[key_of(*h, up_)];
-        if (f.cut) return refuse(*h);
+        if (f.cut || condition_ == condition::refusing) return refuse(*h);
         if (set.loss > 0 && unit_(random_) < set.loss) {
             ++count_.lost;
             return;
@@ -523,9 +525,18 @@ class emulator {
     }
 
     void run_due(nanos now) {
-        while (!due_.empty() && due_.begin()->first <= now) {
-            const std::string command = due_.begin()->second;
-            due_.erase(due_.begin());
+        run_up_to(due_, now, now);
+        std::uint64_t delivered = 0;
+        for (const auto& p : paths_)
+            delivered += p.up.counted().payload + p.down.counted().payload;
+        run_up_to(due_after_, delivered, now);
+    }
+
+    template <class Key>
+    void run_up_to(std::multimap<Key, std::string>& due, Key reached, nanos now) {
+        while (!due.empty() && due.begin()->first <= reached) {
+            const std::string command = due.begin()->second;
+            due.erase(due.begin());
             obey(command, now);
         }
     }
@@ -536,10 +547,16 @@ class emulator {
         words >> verb;
         if (verb.empty()) return;
         if (verb == "stats") return print();
-        if (double seconds = 0; verb == "in" && words >> value && number(value, seconds)) {
+        if (verb == "in" || verb == "after") {
+            double amount = 0;
             std::string rest;
-            std::getline(words >> std::ws, rest);
-            due_.emplace(now + static_cast<nanos>(seconds * 1e9), rest);
+            if (!(words >> value) || !number(value, amount) ||
+                !std::getline(words >> std::ws, rest))
+                std::fprintf(stderr, "lab-emulator: cannot: %s\n", command.c_str());
+            else if (verb == "in")
+                due_.emplace(now + static_cast<nanos>(amount * 1e9), rest);
+            else
+                due_after_.emplace(static_cast<std::uint64_t>(amount), rest);
             return;
         }
         words >> which >> what >> value;
@@ -556,10 +573,11 @@ class emulator {
             p.down.cut(p.up.seen());
             return true;
         }
-        if (what == "up" || what == "down" || what == "freeze") {
-            const condition c = what == "up"     ? condition::up
-                                : what == "down" ? condition::down
-                                                 : condition::frozen;
+        for (const auto& [name, c] : {std::pair{"up", condition::up},
+                                      {"down", condition::down},
+                                      {"freeze", condition::frozen},
+                                      {"refuse", condition::refusing}}) {
+            if (what != name) continue;
             p.up.become(c, now);
             p.down.become(c, now);
             return true;
@@ -569,6 +587,7 @@ class emulator {
 
     std::deque<path> paths_;
     std::multimap<nanos, std::string> due_;
+    std::multimap<std::uint64_t, std::string> due_after_;
     std::string typed_;
 };
 

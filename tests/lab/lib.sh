@@ -167,7 +167,7 @@ lab_sum() {  # STATS NAME...: over all paths and directions
 
 # lab_run ROW CONTENDER: one transfer; a line of JSON in $result. Fails when the transfer did.
 lab_run() {
-    local name=$1 contender=$2 direction=up paths bytes best=1 limit= ideal=t events= cc=cubic echo= warm= idle= timeout=${TIMEOUT:-180}
+    local name=$1 contender=$2 direction=up paths bytes best=1 limit= ideal=t events= cc=cubic echo= warm= idle= stop= timeout=${TIMEOUT:-180}
     local option scheme=
     local -a lines
     case $name in *-down) direction=down name=${name%-down} ;; esac
@@ -206,6 +206,12 @@ lab_run() {
     lab_spawn transfer nsenter --net="$client_ns" "$LAB_BIN/lab-transfer" run $host $port $direction "$bytes" $run_options "timeout=$timeout"
     local transfer=$lab_last status line after=0 extra cpu
     [ -z "$events" ] || tr ';' '\n' <<< "$events" >&9
+    if [ -n "$stop" ] && [ "$contender" = striped ]; then
+        sleep 0.5
+        kill -STOP "${striper_pids[0]}"
+        sleep "$stop"
+        kill -CONT "${striper_pids[0]}"
+    fi
     wait "$transfer"
     status=$?
     line=$(cat "$lab_work/transfer.out")

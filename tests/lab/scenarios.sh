@@ -9,6 +9,7 @@
 #   events=E   commands to the emulator when the transfer begins, ";" between them
 #   cc=NAME    congestion control of the subflows, and of the other contenders
 #   echo=1  warm=BYTES  idle=SECONDS      as lab-transfer takes them
+#   stop=S     the striped pair's server is stopped (SIGSTOP) for S seconds, half a second into the transfer
 #
 # Every row also exists as NAME-down, the same from server to client.
 
@@ -26,12 +27,17 @@ row short     "4x20/20/256K"                                                  1M
 row short-warm "4x20/20/256K"                                                 1M warm=8388608 idle=1
 
 # What the tests add: small, and with trouble.
-row quick-capped    "0/10/0,flow=20"     12M limit=160
-row quick-equal4    "4x40/10/256K"       12M
-row quick-blackhole "4x20/10/128K"       12M "events=in 0.5 path 2 down" "ideal=0.5+(t-0.5)*4/3"
-row quick-outage    "4x40/10/256K"       24M "events=in 0.5 path all down;in 3.5 path all up" "ideal=t+3"
-row quick-cut       "4x40/10/256K"       24M "events=in 0.4 path 2 cut;in 0.6 path 3 cut;in 0.8 path 4 cut"
-row quick-cut-all    "4x40/10/256K"      24M "events=in 0.5 path all cut"
-row quick-freeze     "4x40/10/256K"       24M "events=in 0.5 path 1 freeze;in 1 path 1 up"
 row quick-rate       "40/20/256K"         8M
 row quick-delay      "0/20/0"             1M echo=1
+row quick-capped     "0/10/0,flow=20"     12M limit=160
+row quick-equal4     "4x40/10/256K"       12M
+row quick-cut        "4x40/10/256K"       16M "events=after 4M path 2 cut;after 7M path 3 cut;after 10M path 4 cut"
+row quick-cut-all    "4x40/10/256K"       16M "events=after 6M path all cut"
+row quick-refused    "4x40/10/256K"       16M "events=after 6M path all refuse;after 6M in 1 path all up" "ideal=t+1"
+row quick-freeze     "4x40/10/256K"       16M "events=after 6M path 1 freeze;after 6M in 0.5 path 1 up"
+row quick-stop       "4x40/10/256K"       16M stop=3 "ideal=t+3"
+row quick-outage     "4x40/10/256K"       16M "events=after 6M path all down;after 6M in 3 path all up" "ideal=t+3"
+row quick-blackhole  "4x20/10/128K"       12M "events=after 5M path 2 down"
+row quick-hole-fast  "40/10/256K 20/30/256K 10/60/256K" 12M "events=after 5M path 1 down"
+row quick-hole-slow  "40/10/256K 20/30/256K 10/60/256K" 12M "events=after 5M path 3 down"
+row quick-hole-tail  "4x20/10/128K"       12M "events=after 12200K path 2 down"
