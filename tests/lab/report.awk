@@ -12,6 +12,8 @@ BEGIN {
 FNR == NR {
     split($0, column, "\t")
     names[++count] = column[1]
+    gsub(/ /, " + ", column[2])
+    gsub(/, \+ down/, ", down", column[2])
     paths[column[1]] = column[2]
     next
 }
