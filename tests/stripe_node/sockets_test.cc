@@ -262,6 +262,72 @@ TEST(StripeDialer, AStreamThatWaitsMakesItTryAgain) {
     EXPECT_TRUE(w.run([&] { return t.finished(); }));
 }
 
+// Between a client and a server: what it carries can be made to stop, without a word to either end, for the connections there are.
+struct tarpit {
+    explicit tarpit(event_loop& l, const socket_address& on)
+        : loop(l),
+          far(on),
+          listener(l, *listen_on(*socket_address::parse("127.0.0.1:0")),
+                   io_listener::accepted::to<&tarpit::on_accept>(*this), {}) {}
+    void on_accept(unique_fd fd, const socket_address&) {
+        auto out = start_connect(far);
+        ASSERT_TRUE(out);
+        lines.push_back(std::make_unique<line>(loop, std::move(fd), std::move(*out)));
+    }
+    struct line {
+        line(event_loop& l, unique_fd a, unique_fd b)
+            : near(make_socket_pipe(l, std::move(a))), away(make_socket_pipe(l, std::move(b))) {
+            near->attach(io_handler::to<&line::on_pipe>(*this));
+            away->attach(io_handler::to<&line::on_pipe>(*this));
+        }
+        void on_pipe(io_flags) {
+            if (stuck) return;
+            move(*near, *away, out);
+            move(*away, *near, in);
+        }
+        static void move(io_pipe& from, io_pipe& to, chain& held) {
+            do {
+                if (held.empty() && from.has(io_flag::readable)) from.recv(held, 64 * kib);
+                if (!held.empty() && to.has(io_flag::writable)) to.send(held);
+            } while (held.empty() && from.has(io_flag::readable) && !from.has(io_flag::broken));
+        }
+        std::unique_ptr<io_pipe> near, away;
+        chain in, out;
+        bool stuck = false;
+    };
+    endpoint where() const { return *endpoint::parse(listener.address().to_string()); }
+
+    event_loop& loop;
+    const socket_address far;
+    std::vector<std::unique_ptr<line>> lines;
+    io_listener listener;
+};
+
+// As after a change of address: the old connections stand, and nothing comes through them any more.
+TEST(StripeDialer, WhereAllIsSilentOneMoreIsTried) {
+    real_world w;
+    server s(w.loop);
+    tarpit between(w.loop, s.listener.address());
+    dialer d(w.loop, w.names, w.client.it, w.client.out, {{between.where()}}, {.subflows = 2});
+    s.end->answer.fin = false;
+    talker t(w.loop, w.client.it.open_stream({}, 5s), {.to_send = 1000, .fin = false});
+    ASSERT_TRUE(w.run([&] { return d.up() == 2 && t.sent() == 1000 && w.client.it.flushed(); }));
+    for (const auto& l : between.lines)
+        l->stuck = true;
+    talker u(w.loop, w.client.it.open_stream({}, 5s), {.to_send = 1000, .fin = false});
+    const instant since = w.loop.now();
+    ASSERT_TRUE(w.run([&] { return d.up() == 3; }));
+    EXPECT_GE(w.loop.now() - since, 3s);
+    EXPECT_LT(w.loop.now() - since, 8s);
+    // One of the old dies: the new one stands in for it.
+    between.lines[0]->near->reset();
+    ASSERT_TRUE(w.run([&] { return d.up() == 2; }));
+    w.run([] { return false; }, 200ms);
+    EXPECT_EQ(between.lines.size(), 3u);
+    EXPECT_EQ(d.up(), 2u);
+    EXPECT_FALSE(t.broken());
+}
+
 TEST(StripeDialer, RetryNowDoesNotWait) {
     real_world w;
     scratch_folder folder;

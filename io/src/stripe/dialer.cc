@@ -49,6 +49,8 @@ struct dialer::core {
         std::size_t up = 0;
         // While there is no way through, the one place that tries; the others wait for it, without a timer.
         place* probe = nullptr;
+        // One more than asked for, for when those that are up are silent. It takes the place of the first that dies.
+        place* spare = nullptr;
 
         bool down() const noexcept { return up == 0 && (failing || has_worked); }
     };
@@ -87,6 +89,7 @@ struct dialer::core {
     void gone(place& p, error why);
     void failed(place& p, error why);
     void hurry();
+    void dial_spares();
     duration jittered(duration d);
 
     event_loop& loop;
@@ -157,11 +160,13 @@ void dialer::core::launch() {
     while (under_way < connects_at_once && !queue.empty()) {
         place& p = *queue.front();
         queue.pop_front();
-        if (p.over.down() && p.over.probe && p.over.probe != &p) {
-            p.now = phase::waiting;
-            continue;
+        if (p.over.down() && p.over.spare != &p) {
+            if (p.over.probe && p.over.probe != &p) {
+                p.now = phase::waiting;
+                continue;
+            }
+            p.over.probe = &p;
         }
-        if (p.over.down()) p.over.probe = &p;
         dial(p);
     }
 }
@@ -216,6 +221,13 @@ void dialer::core::ready(place& p) {
 void dialer::core::gone(place& p, error why) {
     const bool was_up = p.now == phase::up;
     if (was_up) --p.over.up;
+    place*& spare = p.over.spare;
+    if (spare && (spare == &p || spare->now == phase::up)) {
+        // It has served, or takes the place of this one, which is the spare from now on.
+        p.now = phase::stopped;
+        spare = &p;
+        return;
+    }
     const bool lived =
         was_up && loop.now() - p.up_since >= options.first_wait * first_waits_to_live;
     if (!lived) return failed(p, why);
@@ -227,7 +239,7 @@ void dialer::core::gone(place& p, error why) {
 }
 
 void dialer::core::failed(place& p, error why) {
-    if (stopped) {
+    if (stopped || p.over.spare == &p) {
         p.now = phase::stopped;
         return;
     }
@@ -260,10 +272,25 @@ void dialer::core::hurry() {
     }
 }
 
+// Nothing answers on what is up. Those may yet come back; a new connection may come through at once.
+void dialer::core::dial_spares() {
+    if (stopped) return;
+    for (route& r : routes) {
+        if (r.up == 0) continue;
+        if (!r.spare) {
+            places.push_back(std::make_unique<place>(*this, r, places.size()));
+            r.spare = places.back().get();
+            r.spare->now = phase::stopped;
+        }
+        if (r.spare->now == phase::stopped) enqueue(*r.spare);
+    }
+}
+
 dialer::dialer(event_loop& loop, resolver& names, node& to, const log& out, std::vector<path> paths,
                const dialer_options& options)
     : core_(std::make_unique<core>(loop, names, to, out, std::move(paths), options, *this)) {
     to.on_want(delegate<void()>::to<&core::hurry>(*core_));
+    to.on_silence(delegate<void()>::to<&core::dial_spares>(*core_));
     for (const auto& p : core_->places)
         core_->enqueue(*p);
 }
@@ -271,6 +298,7 @@ dialer::dialer(event_loop& loop, resolver& names, node& to, const log& out, std:
 dialer::~dialer() {
     core_->to.forget_owner(*this);
     core_->to.on_want({});
+    core_->to.on_silence({});
 }
 
 void dialer::retry_now() {

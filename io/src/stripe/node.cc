@@ -31,6 +31,9 @@ struct node::core final : joining_pipe::judge, session::keeper {
     void failed(joining_pipe& j, error why) override;
     // -- session::keeper
     void part(std::unique_ptr<io_pipe> pipe, chain rest) override;
+    void session_silent() override {
+        if (silence) silence();
+    }
     void session_over(session& which) override;
 
     hello own_hello(const subflow_path& path) const;
@@ -61,7 +64,7 @@ struct node::core final : joining_pipe::judge, session::keeper {
     timer wait_over;
     deferred chores;  // reaps sessions that are over
     error trouble{};
-    delegate<void()> closed, want;
+    delegate<void()> closed, want, silence;
     bool closing = false;
     bool replacing = false;  // within end_restarted()
 };
@@ -339,6 +342,10 @@ bool node::in_use() const {
 
 void node::on_want(delegate<void()> call) {
     core_->want = call;
+}
+
+void node::on_silence(delegate<void()> call) {
+    core_->silence = call;
 }
 
 void node::connect_failed(error why) {

@@ -18,6 +18,9 @@ constexpr duration resume_when_idle = 5s;
 // How often, at most, input makes it look whether paths have changed, and how many of them are remembered.
 constexpr duration look_interval = 10ms;
 constexpr std::size_t paths_remembered = 256;
+// What all subflows together owe an answer for that long, and say nothing, is a silent session.
+constexpr duration silent_after = 3s;
+constexpr duration silent_again = 2s;
 
 std::uint32_t number_of(const session_key& key) noexcept {
     std::uint32_t n = 0;
@@ -62,7 +65,8 @@ session::session(event_loop& loop, const log& out, keeper& by, node::stream_hand
       engine_(loop.blocks(), options.engine, loop.now()),
       pump_(loop, delegate<void()>::to<&session::on_pump>(*this)),
       timer_(loop, delegate<void()>::to<&session::on_timer>(*this)),
-      resume_(loop, delegate<void()>::to<&session::on_resume_over>(*this)) {
+      resume_(loop, delegate<void()>::to<&session::on_resume_over>(*this)),
+      silence_(loop, delegate<void()>::to<&session::on_silence>(*this)) {
     log_.write(log_level::info, "session", {{"id", hex8(number_)}, {"state", "up"}});
 }
 
@@ -152,6 +156,7 @@ void session::look_at_paths() {
         bool lives = false;
     };
     std::vector<best> found(paths_.size());
+    bool owed = false;
     for (const auto& s : subflows_) {
         if (s->dead()) continue;
         auto at = std::ranges::find(paths_, s->route(), &path_note::name);
@@ -162,6 +167,7 @@ void session::look_at_paths() {
         best& b = found[static_cast<std::size_t>(at - paths_.begin())];
         const subflow_stats stats = engine_.stats(s->id());
         b.lives = true;
+        owed = owed || stats.in_flight > 0;
         b.state = std::min(b.state, stats.state);
         b.quiet = std::min(b.quiet, loop_.now() - s->heard());
         b.rtt = std::max(b.rtt, stats.srtt);
@@ -177,8 +183,26 @@ void session::look_at_paths() {
                     {"rtt", seconds(found[i].rtt)},
                     {"session", hex8(number_)}});
     }
+    if (!owed)
+        silence_.cancel();
+    else if (!silence_.armed())
+        silence_.arm_in(silent_after);
     for (std::size_t i = paths_.size(); i-- > 0 && paths_.size() > paths_remembered;)
         if (!found[i].lives) paths_.erase(paths_.begin() + static_cast<std::ptrdiff_t>(i));
+}
+
+void session::on_silence() {
+    instant heard = instant::min();
+    bool owed = false;
+    for (const auto& s : subflows_) {
+        if (s->dead()) continue;
+        heard = std::max(heard, s->heard());
+        owed = owed || engine_.stats(s->id()).in_flight > 0;
+    }
+    if (!owed) return;
+    const bool silent = loop_.now() - heard >= silent_after;
+    silence_.arm(silent ? loop_.now() + silent_again : heard + silent_after);
+    if (silent) keeper_.session_silent();
 }
 
 void session::list_subflows(std::vector<subflow_info>& to) const {
@@ -353,6 +377,7 @@ void session::end(error why) {
     pump_.cancel();
     timer_.cancel();
     resume_.cancel();
+    silence_.cancel();
     log_.write(cut > 0 ? log_level::warn : log_level::info, "session",
                {{"id", hex8(number_)},
                 {"state", "down"},

@@ -17,8 +17,8 @@
 // 4. memory() <= share: a stream may have no more unsent bytes than three quarters of the share have left, and the last quarter
 //    is an equal floor for each of max_streams. So streams that nobody reads at the far end slow the others down but
 //    cannot stop them.
-// 5. The timer is armed for the engine's next_timer() and for nothing else: an idle session makes no system call
-//    but its heartbeats'.
+// 5. The timer is armed for the engine's next_timer() and for nothing else, silence_ only while the peer owes an answer: an idle session
+//    makes no system call but its heartbeats'.
 
 #include <libp/event_loop.h>
 #include <libp/log.h>
@@ -53,6 +53,8 @@ class session {
         virtual ~keeper() = default;
         // Of a session that is over: a subflow's pipe and what is still to be sent on it before it is closed.
         virtual void part(std::unique_ptr<io_pipe> pipe, chain rest) = 0;
+        // See node::on_silence.
+        virtual void session_silent() = 0;
         // No more calls follow; to be retired.
         virtual void session_over(session& which) = 0;
     };
@@ -110,8 +112,9 @@ class session {
     void sweep();
     void update_resume();
     void break_streams(error why);
-    // Logs the paths whose state has changed.
+    // Logs the paths whose state has changed, and begins to wait for an answer where one is owed.
     void look_at_paths();
+    void on_silence();
     // Remembers what a dying subflow carried, and logs it.
     void bury_stats(const subflow_driver& s, error why);
 
@@ -142,6 +145,7 @@ class session {
     std::uint64_t pump_turn_ = 0;  // when pump_ was scheduled
     timer timer_;
     timer resume_;
+    timer silence_;                          // armed only while an answer is owed
     std::uint64_t sent_ = 0, received_ = 0;  // by subflows that are gone
     bool settling_ = false;
     bool over_ = false;

@@ -18,6 +18,9 @@
 // notice. A path that has worked before gives a connect 2 s (from the name's resolution on): a connect's own
 // retransmissions double their wait, and with many short tries a path that comes back is noticed within a second or two.
 //
+// While all that is up is silent (node::on_silence), one more connect is tried on each path: after a change of address the old connections
+// never say another word, and TCP takes minutes to give them up. What comes up takes the place of the first that dies.
+//
 // A path that fails is logged when it begins to fail and when it works again, not at every try.
 
 #include <libp/endpoint.h>
@@ -56,7 +59,7 @@ std::vector<std::size_t> deal_subflows(const std::vector<path>& paths, std::size
 
 class dialer final : public subflow_owner {
   public:
-    // The node and the resolver outlive it. Begins at once. It is the one that hears of the node's on_want().
+    // The node and the resolver outlive it. Begins at once. It is the one that hears of the node's on_want() and on_silence().
     dialer(event_loop& loop, resolver& names, node& to, const log& out, std::vector<path> paths,
            const dialer_options& options);
     ~dialer() override;

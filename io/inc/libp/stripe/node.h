@@ -119,6 +119,9 @@ class node {
     bool in_use() const;
     // Called, from the loop or from within open_stream(), when a stream begins to wait for a session: whoever waits to dial had better do it now.
     void on_want(delegate<void()> call);
+    // Called when all subflows of a session have been silent for 3 s though they owe an answer, and every 2 s while that lasts: a new
+    // subflow may get through where the old ones' connections no longer can (an address that changed).
+    void on_silence(delegate<void()> call);
 
     // Why the connections that would carry subflows cannot be made: what a stream that waits in vain breaks with instead
     // of session_lost. Forgotten when a subflow comes up.
