@@ -148,6 +148,18 @@ lab_striper() {  # PATH_OPTIONS: a pair, client 127.0.0.1:8000, target 127.0.0.1
     lab_line "$lab_work/client.announce"
 }
 
+# A daemon has its subflows before anybody comes.
+lab_settle() {
+    local deadline=$((SECONDS + 10)) up
+    while :; do
+        up=$(in_server ss -Htn state established 'sport = :7000' | wc -l)
+        [ "$up" -lt "${SUBFLOWS:-8}" ] || break
+        [ $SECONDS -lt $deadline ] || { echo "lab: $up subflows after 10 s" >&2; return 1; }
+        sleep 0.05
+    done
+    sleep 0.5  # their handshakes
+}
+
 cpu_of() {  # PIDS: user and system seconds
     local p
     for p in "$@"; do cat "/proc/$p/stat" 2> /dev/null; done |
@@ -167,7 +179,7 @@ lab_sum() {  # STATS NAME...: over all paths and directions
 
 # lab_run ROW CONTENDER: one transfer; a line of JSON in $result. Fails when the transfer did.
 lab_run() {
-    local name=$1 contender=$2 direction=up paths bytes best=1 limit= ideal=t events= cc=cubic echo= warm= idle= stop= timeout=${TIMEOUT:-180}
+    local name=$1 contender=$2 direction=up paths bytes best=1 limit= ideal=t events= cc=cubic echo= cold= warm= idle= stop= timeout=${TIMEOUT:-180}
     local option scheme=
     local -a lines
     case $name in *-down) direction=down name=${name%-down} ;; esac
@@ -198,7 +210,7 @@ lab_run() {
     lab_line "$lab_work/transfer-server.out" || return 1
     if [ "$contender" = striped ]; then
         lab_striper "$path_options" || return 1
-        [ -z "$warm" ] || sleep 0.5
+        [ -n "$cold" ] || lab_settle || return 1
     fi
     [ -z "$echo" ] || run_options+=" echo=1"
     [ -z "$warm" ] || run_options+=" warm=$warm idle=$idle"

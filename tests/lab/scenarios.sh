@@ -8,6 +8,7 @@
 #   ideal=E    the seconds an ideal transfer takes, in terms of t, the seconds it takes undisturbed (t)
 #   events=E   commands to the emulator when the transfer begins, ";" between them
 #   cc=NAME    congestion control of the subflows, and of the other contenders
+#   cold=1     the transfer begins together with the striped pair; else that has its subflows already, as a daemon has
 #   echo=1  warm=BYTES  idle=SECONDS      as lab-transfer takes them
 #   stop=S     the striped pair's server is stopped (SIGSTOP) for S seconds, half a second into the transfer
 #
@@ -23,7 +24,7 @@ row lossy-bbr "20/20/256K 20/20/256K,loss=1% 20/20/256K,loss=0.2% 20/20/256K" 60
 row blackhole "4x20/20/256K"                                                  60M "events=in 2 path 2 down" "ideal=2+(t-2)*4/3"
 row outage    "4x20/20/256K"                                                  60M "events=in 2 path all down;in 12 path all up" "ideal=t+10"
 row echo      "40/10/256K 20/30/256K 10/60/256K 5/100/256K"                   60M echo=1
-row short     "4x20/20/256K"                                                  1M
+row short     "4x20/20/256K"                                                  1M cold=1
 row short-warm "4x20/20/256K"                                                 1M warm=8388608 idle=1
 
 # What the tests add: small, and with trouble.
