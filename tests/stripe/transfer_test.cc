@@ -209,7 +209,7 @@ TEST(transfer, all_die_and_it_goes_on_where_it_was) {
     w.expect_empty();
 }
 
-// A subflow that goes silent without dying is noticed by its heart beat; nothing is lost.
+// A subflow that goes silent without dying holds nothing up for long, and is given up in the end; nothing is lost.
 TEST(transfer, a_black_hole_is_given_up) {
     world w(5);
     for (subflow_id id : {1u, 2u, 3u, 4u})
@@ -218,9 +218,9 @@ TEST(transfer, a_black_hole_is_given_up) {
     w.run_for(20ms);
     w.freeze(2, true);
     ASSERT_TRUE(w.run());
+    EXPECT_LT(seconds(w.now - instant{}), 1.0);
+    w.run_for(61s);
     EXPECT_FALSE(w.is_up(2));
-    EXPECT_LT(seconds(w.now - instant{}), 61.0);
-    w.run_for(1s);
     w.expect_empty();
 }
 
@@ -242,25 +242,30 @@ TEST(transfer, half_closed_both_ways) {
     }
 }
 
-TEST(transfer, who_never_reads_costs_only_his_own_window) {
+// How long 20 MB take beside `stuck` streams that nobody reads.
+double beside_stuck(int stuck) {
     engine_options o;
-    o.memory_budget = 4 * mib;
+    o.memory_budget = 8 * mib;
+    o.first_window = 256 * kib;
     world w(7, o);
     w.budget = o.memory_budget;
     for (subflow_id id : {1u, 2u, 3u})
         w.up(id);
-    for (int i = 0; i < 5; ++i)
+    for (int i = 0; i < stuck; ++i)
         w.plan({.up = 3'000'000, .read_chunk = {SIZE_MAX, 0}});
     w.run_for(1s);
-    EXPECT_LE(w.largest_memory[1], 5 * 256 * kib + 3 * 64 * kib);
-    const std::size_t stuck = w.ends[1]->memory();
-    EXPECT_GT(stuck, 500 * kib) << "they were granted something";
+    EXPECT_LE(w.largest_memory[1], stuck * 256 * kib + 3 * 64 * kib);
+    EXPECT_GE(w.ends[1]->memory(), stuck * 100 * kib) << "they were granted something";
     const instant start = w.now;
     w.plan({.up = 20'000'000});
-    while (!w.at(5, 1).ended && w.step(start + 10s)) {
+    while (!w.at(stuck, 1).ended && w.step(start + 10s)) {
     }
-    EXPECT_EQ(w.at(5, 1).read, 20'000'000u);
-    EXPECT_LT(seconds(w.now - start), 20e6 / 150e6 * 1.6);
+    EXPECT_EQ(w.at(stuck, 1).read, 20'000'000u);
+    return seconds(w.now - start);
+}
+
+TEST(transfer, who_never_reads_costs_only_his_own_window) {
+    EXPECT_LT(beside_stuck(5), 1.5 * beside_stuck(0));
 }
 
 TEST(transfer, slow_readers_slow_nobody_else) {

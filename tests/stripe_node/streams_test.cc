@@ -171,19 +171,20 @@ TEST(StripeStreams, ManyAtOnce) {
 }
 
 TEST(StripeStreams, AReaderThatNeverReadsStallsNobodyElse) {
+    constexpr std::uint64_t each = 6 * mib;  // more than a stream's first window
     world w;
     w.join_many(2);
     w.b.answer.reads = false;
     for (int i = 0; i < 20; ++i)
-        w.open({.to_send = 4 * mib});
+        w.open({.to_send = each});
     ASSERT_TRUE(w.run([&] { return w.b.talkers.size() == 20; }));
     w.idle(5s);
     w.b.answer.reads = true;
-    talker& t = w.open({.to_send = 4 * mib});
+    talker& t = w.open({.to_send = each});
     ASSERT_TRUE(w.run([&] { return t.finished(); }));
     for (std::size_t i = 0; i < 20; ++i) {
         EXPECT_EQ(w.b.talkers[i]->received(), 0u);
-        EXPECT_LT(w.talkers[i]->sent(), 4 * mib) << "nothing holds the sender back";
+        EXPECT_LT(w.talkers[i]->sent(), each) << "nothing holds the sender back";
     }
     // And they were only held, not lost.
     for (std::size_t i = 0; i < 20; ++i)
@@ -192,7 +193,7 @@ TEST(StripeStreams, AReaderThatNeverReadsStallsNobodyElse) {
         return std::ranges::all_of(w.b.talkers, [](const auto& o) { return o->finished(); });
     }));
     for (const auto& far : w.b.talkers)
-        expect_exact(*far, 4 * mib);
+        expect_exact(*far, each);
 }
 
 TEST(StripeStreams, MemoryIsBoundedHoweverManyReadersDoNotRead) {

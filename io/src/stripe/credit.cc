@@ -56,7 +56,7 @@ void credit::raise(window& w, std::uint64_t limit) noexcept {
 
 void credit::grant_first(window& w) noexcept {
     if (!w.open || w.final) return;
-    w.size = std::clamp(room() / 8, floor_, first_);
+    w.size = std::clamp(room() / 4, floor_, first_);
     // The floor is charged already, so this fits whatever the room.
     raise(w, w.consumed + w.size);
     w.blocked = w.limit;

@@ -4,6 +4,7 @@
 #include "stripe/engine_state.h"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 namespace libp::stripe {
@@ -15,12 +16,14 @@ constexpr duration keeps_up = 20ms;
 
 }  // namespace
 
-engine::state::state(block_pool& blocks, const engine_options& options)
+engine::state::state(block_pool& blocks, const engine_options& options, instant now)
     : blocks_(blocks),
       opt_(options),
       writer_(blocks),
       credit_(options.memory_budget, options.own_initial_credit, options.first_window,
               options.max_window, options.max_streams),
+      scheduler_(options.scheduler),
+      now_(now),
       next_own_(options.even ? 2 : 1) {}
 
 // -- finding things -----------------------------------------------------------------------------------
@@ -63,16 +66,31 @@ void engine::state::schedule(stream& s) {
         }
     };
     belongs(control_, s.in_control, s.owes_any());
-    belongs(lost_, s.in_lost, s.send.has_lost());
-    belongs(s.interactive ? interactive_ : bulk_, s.in_fresh,
-            s.may_send && s.send.has_new(opt_.max_window));
+    belongs(waiting_, s.in_waiting, s.send.has_waiting());
+    belongs(outstanding_, s.in_outstanding, !s.send.outstanding().empty());
+    waiting_bytes_ += s.send.waiting_bytes() - s.waiting_counted;
+    s.waiting_counted = s.send.waiting_bytes();
+
+    const bool fresh = s.may_send && s.send.has_new(opt_.max_window);
+    const bool first = s.interactive || s.is_sparse(now_);
+    if (s.in_fresh.linked() && (!fresh || first != s.fresh_first)) {
+        s.in_fresh.unlink();
+        --fresh_streams_;
+    }
+    if (fresh && !s.in_fresh.linked()) {
+        s.fresh_first = first;
+        (first ? interactive_ : bulk_).push_back(s);
+        ++fresh_streams_;
+    }
 }
 
 void engine::state::forget(stream& s) {
     credit_.release(s.recv.window);
     held_ -= s.recv.held();
     unsent_ -= s.send.unsent().size();
-    retained_ -= s.send.lost_bytes();
+    retained_ -= s.send.unconfirmed();
+    waiting_bytes_ -= s.waiting_counted;
+    if (s.in_fresh.linked()) --fresh_streams_;
     streams_.erase(s.id);
 }
 
@@ -155,26 +173,10 @@ void engine::state::grow_if_starved(stream& s, instant now) {
     if (kept_up && credit_.grow(s.recv.window)) s.owe(duty::credit);
 }
 
-// What a dead subflow carried and nobody confirmed.
-void engine::state::requeue(sent_record&& r) {
-    if (r.what == sent_record::kind::reset) {
-        resets_.push_back({r.id, r.code, r.data.offset});
-        return;
-    }
-    stream* s = find(r.id);
-    if (r.what == sent_record::kind::data) {
-        const std::size_t n = r.data.payload.size();
-        retained_ -= s ? s->send.lost(std::move(r.data)) : n;
-    } else if (s && (r.say != duty::blocked || s->send.blocked())) {
-        s->owe(r.say);
-    }
-    if (s) schedule(*s);
-}
-
 // -- the public face ------------------------------------------------------------------------------------
 
-engine::engine(block_pool& blocks, const engine_options& options, instant)
-    : state_(std::make_unique<state>(blocks, options)) {
+engine::engine(block_pool& blocks, const engine_options& options, instant now)
+    : state_(std::make_unique<state>(blocks, options, now)) {
     check(options.max_frame >= wire::smallest_max_frame &&
               options.max_frame <= wire::largest_max_frame,
           "max_frame is out of bounds");
@@ -184,25 +186,35 @@ engine::engine(block_pool& blocks, const engine_options& options, instant)
 engine::~engine() = default;
 
 void engine::subflow_up(subflow_id id, const subflow_options& options, instant now) {
-    check(!state_->find_subflow(id), "a subflow came up twice");
-    state_->subflows_.push_back(std::make_unique<subflow>(
-        state_->blocks_, id, state_->opt_.max_frame, options.payload_crc, now));
-    state_->subflows_.back()->goaway_due = state_->broken_ && state_->goaway_ != wire::code::none;
+    state& e = *state_;
+    e.notice_standstill(now);
+    check(!e.find_subflow(id), "a subflow came up twice");
+    check(e.places_ != UINT64_MAX, "a session has more than 64 subflows");
+    const auto place = static_cast<unsigned>(std::countr_one(e.places_));
+    e.places_ |= std::uint64_t{1} << place;
+    e.subflows_.push_back(
+        std::make_unique<subflow>(e.blocks_, id, place, e.opt_.max_frame, options, now));
+    e.subflows_.back()->goaway_due = e.broken_ && e.goaway_ != wire::code::none;
+    e.survey();
 }
 
-void engine::set_congested(subflow_id id, bool congested, instant) {
+void engine::set_congested(subflow_id id, bool congested, instant now) {
+    state_->notice_standstill(now);
     if (subflow* s = state_->find_subflow(id)) s->congested = congested;
 }
 
-void engine::subflow_down(subflow_id id, instant) {
+void engine::subflow_down(subflow_id id, instant now) {
     state& e = *state_;
+    e.notice_standstill(now);
     const auto at = std::find_if(e.subflows_.begin(), e.subflows_.end(),
                                  [id](const auto& s) { return s->id == id; });
     if (at == e.subflows_.end()) return;
     const std::unique_ptr<subflow> gone = std::move(*at);
     e.subflows_.erase(at);
+    e.places_ &= ~(std::uint64_t{1} << gone->place);
+    e.survey();
     for (sent_record& r : gone->records)
-        e.requeue(std::move(r));
+        e.say_again(*gone, r, true);
     if (gone->received == 0) return;
     // The peer is about to send again what it does not know to have arrived: say what has.
     for (stream* s = e.all_.front(); s; s = e.all_.next(*s)) {
@@ -216,6 +228,7 @@ error engine::received(subflow_id id, chain&& data, instant now) {
     state& e = *state_;
     subflow* s = e.find_subflow(id);
     check(s != nullptr, "bytes came on a subflow that is not up");
+    e.notice_standstill(now);
     if (s->broken || e.broken_ || data.empty()) {
         data.clear();
         return s->broken;
@@ -227,28 +240,38 @@ error engine::received(subflow_id id, chain&& data, instant now) {
         const std::size_t size = f.head.frame_size();
         const std::uint8_t type = f.head.type;
         s->broken = e.process(*s, f, now);
-        if (s->broken) return s->broken;
+        if (s->broken) break;
         s->processed(size, type, now);
     }
-    return s->broken = s->reader.error();
+    if (!s->broken) s->broken = s->reader.error();
+    if (s->broken) e.survey();
+    return s->broken;
 }
 
-bool engine::wants_transmit(subflow_id id, instant) const {
+bool engine::wants_transmit(subflow_id id, instant now) const {
     const subflow* s = state_->find_subflow(id);
-    return s && state_->anything_for(*s);
+    return s && state_->choose(*s, now).what != state::choice::kind::nothing;
 }
 
 std::size_t engine::transmit(subflow_id id, chain& out, std::size_t budget, instant now) {
-    subflow* s = state_->find_subflow(id);
+    state& e = *state_;
+    subflow* s = e.find_subflow(id);
     check(s != nullptr, "a subflow that is not up asks for frames");
-    if (!state_->anything_for(*s)) return 0;
-    // Something goes anyway: the confirmation rides along rather than costing a write of its own later.
-    if (s->unconfirmed > 0) s->path_ack_due = true;
+    e.notice_standstill(now);
     const std::size_t before = out.size();
-    do {
-        if (!state_->transmit_one(*s, out, now)) break;
-    } while (out.size() - before < budget);
+    bool more = true;
+    while (out.size() - before < budget && (more = e.transmit_one(*s, out, now))) {
+        // Something goes anyway: the confirmation rides along rather than costing a write of its own later.
+        if (s->unconfirmed > 0) s->path_ack_due = true;
+    }
+    if (!more && !s->congested && s->has_room(s->estimate.frame(e.opt_.max_frame), e.in_a_hurry()))
+        s->estimate.on_starved(s->position);
     return out.size() - before;
+}
+
+double engine::arrival(subflow_id id) const {
+    const subflow* s = state_->find_subflow(id);
+    return s ? state_->arrival(*s, wire::header_size) : 0;
 }
 
 std::vector<subflow_id> engine::take_dead() {
@@ -263,11 +286,17 @@ subflow_stats engine::stats(subflow_id id) const {
     if (!s) return {};
     subflow_stats out = s->stats;
     out.in_flight = s->in_flight();
+    out.allowance = s->estimate.allowance();
+    out.rate = s->estimate.rate();
+    out.srtt = s->estimate.srtt();
+    out.rtt_min = s->estimate.rtt_min();
+    out.state = s->state;
     return out;
 }
 
-stream_id engine::open(const open_request& request, instant) {
+stream_id engine::open(const open_request& request, instant now) {
     state& e = *state_;
+    state_->notice_standstill(now);
     if (e.broken_ || e.streams_.size() >= e.opt_.max_streams || e.next_own_ > UINT32_MAX - 2 ||
         request.target.size() > wire::open_max - 4 || e.unconfirmed_resets_ >= e.opt_.max_streams)
         return 0;
@@ -286,7 +315,8 @@ stream_id engine::open(const open_request& request, instant) {
     return s.id;
 }
 
-void engine::accept(stream_id id, instant) {
+void engine::accept(stream_id id, instant now) {
+    state_->notice_standstill(now);
     stream* s = state_->find(id);
     if (!s || s->accepted) return;
     check(!s->ours && s->opened, "accept() is for streams the peer opened");
@@ -302,8 +332,9 @@ void engine::refuse(stream_id id, error why, instant now) {
     abort(id, why, now);
 }
 
-io_result engine::write(stream_id id, chain& data, instant, std::size_t bound) {
+io_result engine::write(stream_id id, chain& data, instant now, std::size_t bound) {
     state& e = *state_;
+    e.notice_standstill(now);
     stream* s = e.find(id);
     if (!s) return io_result::broken(e.broken_ ? e.broken_ : error{reason::local_abort});
     check(!s->send.fin_wanted(), "a stream was written after finish()");
@@ -312,22 +343,24 @@ io_result engine::write(stream_id id, chain& data, instant, std::size_t bound) {
     const std::size_t room = s->send.bound - std::min(s->send.bound, used);
     const std::size_t n = s->send.write(e.blocks_, data, room);
     e.unsent_ += n;
-    s->send.wants_room = !data.empty();
+    s->send.wants_room = s->send.more_follows = !data.empty();
     e.schedule(*s);
     return n > 0 ? io_result::moved(n) : io_result::again();
 }
 
-void engine::finish(stream_id id, instant) {
+void engine::finish(stream_id id, instant now) {
+    state_->notice_standstill(now);
     stream* s = state_->find(id);
     if (!s) return;
     s->send.finish();
-    s->send.wants_room = false;
+    s->send.wants_room = s->send.more_follows = false;
     state_->schedule(*s);
 }
 
 io_result engine::read(stream_id id, chain& to, std::size_t max, instant now) {
     state& e = *state_;
     check(max > 0, "a read of nothing says nothing");
+    e.notice_standstill(now);
     stream* s = e.find(id);
     if (!s) return io_result::broken(e.broken_ ? e.broken_ : error{reason::local_abort});
     chain& ready = s->recv.ready();
@@ -353,8 +386,9 @@ io_result engine::read(stream_id id, chain& to, std::size_t max, instant now) {
     return io_result::moved(n);
 }
 
-void engine::abort(stream_id id, error why, instant) {
+void engine::abort(stream_id id, error why, instant now) {
     state& e = *state_;
+    state_->notice_standstill(now);
     if (!e.events_.empty()) e.muted_.insert(id);
     stream* s = e.find(id);
     if (!s || (s->recv.fin_read && s->send.fin_acked())) return;
@@ -386,14 +420,24 @@ instant engine::next_timer() const {
     instant at = never;
     if (state_->broken_) return at;
     for (const auto& s : state_->subflows_)
-        at = std::min(at, s->next_timer(state_->opt_.heartbeat, state_->opt_.dead_after));
+        at = std::min(at, s->next_timer(state_->opt_.heartbeat, state_->opt_.dead_after,
+                                        state_->subflows_.size() == 1));
     return at;
 }
 
 void engine::on_timer(instant now) {
-    if (state_->broken_) return;
-    for (const auto& s : state_->subflows_)
-        s->on_timer(now, state_->opt_.heartbeat, state_->opt_.dead_after);
+    state& e = *state_;
+    if (e.broken_) return;
+    e.notice_standstill(now);
+    for (const auto& s : e.subflows_) {
+        s->on_timer(now, e.opt_.heartbeat, e.opt_.dead_after);
+        e.look_at_silence(*s, now);
+    }
+    e.survey();
+}
+
+void engine::set_scheduler(stripe::scheduler s) {
+    state_->scheduler_ = s;
 }
 
 std::size_t engine::open_streams() const {

@@ -261,8 +261,16 @@ void engine::state::on_path_ack(frame& f, instant now) {
     subflow* s = find_subflow(load_be32(payload));
     if (!s) return;  // of a subflow that is gone
     const duration held = std::chrono::microseconds(load_be32(payload + 4));
+    const std::uint64_t before = s->confirmed;
     if (!s->confirm(f.head.offset, held, now, [this](const sent_record& r) { freed(r); }))
-        break_session({reason::protocol_error}, wire::code::ack_range, true);
+        return break_session({reason::protocol_error}, wire::code::ack_range, true);
+    if (s->confirmed == before) return;
+    if (!s->is_good()) {
+        s->state = subflow_state::good;
+        s->estimate.restart();
+        survey();
+    }
+    look_at_others(*s, now);
 }
 
 void engine::state::freed(const sent_record& r) {
@@ -270,10 +278,15 @@ void engine::state::freed(const sent_record& r) {
         --unconfirmed_resets_;
         return;
     }
-    retained_ -= r.data.payload.size();
     stream* s = find(r.id);
     if (!s) return;
-    s->send.confirmed(r.data.payload.size());
+    if (r.what == sent_record::kind::data) {
+        if (fragment* f = s->send.find(r.offset)) {
+            const std::size_t n = s->send.delivered(*f);
+            retained_ -= n;
+            confirmed_bytes_ += n;
+        }
+    }
     schedule(*s);
     if (r.final_ack) {
         s->final_ack_confirmed = true;

@@ -4,12 +4,15 @@
 //
 //     engine.cc           the public calls, events, the life of streams
 //     engine_receive.cc   frames that come in
+//     engine_schedule.cc  which frame goes next on a subflow, if any
 //     engine_transmit.cc  frames that go out
+//     engine_recover.cc   what is sent again, and when
 //
 // A stream is on the lists that its state says it belongs to; schedule() works that out anew after every change, nothing
 // else links or unlinks. So what is to be sent is found without looking at streams that have nothing to say.
 //
-// Byte counts: unsent_ (written, never framed), retained_ (framed, unconfirmed: in flight or lost), held_ (received, unread).
+// Byte counts: unsent_ (written, never framed), retained_ (framed, unconfirmed, each once however many copies are under way), waiting_
+// (of those: to be sent again), held_ (received, unread).
 
 #include <libp/stripe/engine.h>
 
@@ -27,12 +30,20 @@
 namespace libp::stripe {
 
 struct engine::state {
-    state(block_pool& blocks, const engine_options& options);
+    state(block_pool& blocks, const engine_options& options, instant now);
 
     // What a frame did to the session as a whole, if anything.
     struct fault {
         wire::code code = wire::code::none;
         reason why = reason::protocol_error;
+    };
+
+    // What a subflow is to send next.
+    struct choice {
+        enum class kind : std::uint8_t { nothing, own, reset, control, waiting, fresh, copy };
+        kind what = kind::nothing;
+        stream* of = nullptr;
+        std::uint64_t offset = 0;  // copy: of the fragment
     };
 
     // -- finding things
@@ -58,7 +69,6 @@ struct engine::state {
     void tell_writable(stream& s);
     void grow_if_starved(stream& s, instant now);
     event& emit(event::kind what, stream_id id);
-    void requeue(sent_record&& r);
 
     // -- frames in (engine_receive.cc): an error is the subflow's, the session's goes through break_session
     error process(subflow& from, frame& f, instant now);
@@ -75,19 +85,45 @@ struct engine::state {
     void on_path_ack(frame& f, instant now);
     void freed(const sent_record& r);
 
+    // -- what goes where (engine_schedule.cc)
+    choice choose(const subflow& on, instant now) const;
+    bool usable(const subflow& s) const noexcept;
+    bool is_soonest(const subflow& on) const noexcept;
+    bool is_in_turn(const subflow& on) const noexcept;
+    double arrival(const subflow& s, std::size_t size) const noexcept;
+    bool is_worth_it(const subflow& on, std::size_t size, double backlog) const noexcept;
+    bool may_take(const subflow& on, std::size_t size, double backlog) const noexcept;
+    double backlog(const stream& s) const noexcept;
+    choice choose_fresh(const subflow& on) const;
+    choice choose_copy(const subflow& on, instant now) const;
+    // Somebody types, or asks and waits: queues are kept short.
+    bool in_a_hurry() const noexcept { return now_ < hurry_until_; }
+    // Which subflows may be used at all; anew after any of them came, went, or changed its state.
+    void survey();
+
     // -- frames out (engine_transmit.cc)
-    bool anything_for(const subflow& s) const noexcept;
-    bool fresh_for(const subflow& s) const noexcept;
     // One frame; false if there was none.
     bool transmit_one(subflow& on, chain& out, instant now);
-    bool transmit_own(subflow& on, chain& out, instant now);
+    void transmit_own(subflow& on, chain& out, instant now);
+    void transmit_reset(subflow& on, chain& out, instant now);
     void transmit_control(subflow& on, chain& out, stream& s, instant now);
     std::size_t transmit_ack(subflow& on, chain& out, stream& s, sent_record& r);
-    void transmit_lost(subflow& on, chain& out, instant now);
-    void transmit_fresh(subflow& on, chain& out, instant now);
-    void transmit_data(subflow& on, chain& out, stream& s, fragment&& f, bool again, instant now);
+    void transmit_fresh(subflow& on, chain& out, stream& s, instant now);
+    void transmit_again(subflow& on, chain& out, stream& s, fragment& f, instant now);
+    void transmit_data(subflow& on, chain& out, stream& s, fragment& f, bool again, instant now);
     void record(subflow& on, sent_record&& r, std::size_t size, instant now);
     std::size_t put_small(subflow& on, chain& out, const wire::header& h, bytes payload = {});
+
+    // -- what is sent again (engine_recover.cc)
+    // Its subflow is gone, or has been silent for so long that it is to be said elsewhere too.
+    void say_again(const subflow& from, sent_record& r, bool gone);
+    void distrust(subflow& s, std::size_t most);
+    void look_at_silence(subflow& s, instant now);
+    void look_at_others(const subflow& heard, instant now);
+    // When the subflow is expected to have delivered the fragment, from now on; in seconds.
+    double remaining(const subflow& owner, const fragment& f, instant now) const noexcept;
+    // The time between calls says whether this process, or the whole machine, stood still.
+    void notice_standstill(instant now);
 
     block_pool& blocks_;
     const engine_options opt_;
@@ -96,14 +132,22 @@ struct engine::state {
     error broken_{};
     wire::code goaway_ = wire::code::none;
 
+    stripe::scheduler scheduler_;
     std::vector<std::unique_ptr<subflow>> subflows_;
+    std::uint64_t places_ = 0;  // taken, a bit each
+    std::uint64_t good_ = 0;    // the places of those that are not silent
+    std::uint8_t rank_ = 0;     // of the subflows that are used now
+    std::uint64_t turns_ = 0;   // round robin
+    instant hurry_until_{};
+    instant now_;  // of the call that is being served
     std::unordered_map<stream_id, std::unique_ptr<stream>> streams_;
     stream_id next_own_;
     interval_set used_;  // ids of the peer's side that were ever used, by (id - 1) / 2
 
     intrusive_list<stream, &stream::in_all> all_;
     intrusive_list<stream, &stream::in_control> control_;
-    intrusive_list<stream, &stream::in_lost> lost_;
+    intrusive_list<stream, &stream::in_waiting> waiting_;
+    intrusive_list<stream, &stream::in_outstanding> outstanding_;
     intrusive_list<stream, &stream::in_fresh> interactive_, bulk_;
     std::size_t interactive_run_ =
         0;  // bytes sent of interactive streams since a bulk one had its turn
@@ -114,7 +158,9 @@ struct engine::state {
     std::deque<event> events_;
     std::unordered_set<stream_id> muted_;  // aborted while events_ may still speak of them
 
-    std::size_t unsent_ = 0, retained_ = 0, held_ = 0;
+    std::size_t unsent_ = 0, retained_ = 0, waiting_bytes_ = 0, held_ = 0;
+    std::size_t fresh_streams_ = 0;  // on interactive_ or bulk_
+    std::uint64_t confirmed_bytes_ = 0, copied_bytes_ = 0;
 };
 
 }  // namespace libp::stripe

@@ -1,8 +1,4 @@
-// Frames that go out: what a subflow that asks is given.
-//
-// The order: the subflow's own business (GOAWAY, PATH_ACK, PONG, PING), resets, what streams owe, what was lost, and then new bytes,
-// interactive streams before bulk ones, each kind in turn. A scheduler that knows how fast subflows are would decide here whether
-// this subflow gets the frame it asked for.
+// Frames that go out: what was chosen for a subflow (engine_schedule.cc) is written and remembered.
 
 #include <libp/assert.h>
 #include <libp/crc32c.h>
@@ -18,43 +14,38 @@ namespace {
 
 // What a stream may send before the next has its turn.
 constexpr std::size_t quantum = 64 * kib;
-// What interactive streams may send while bulk ones wait.
-constexpr std::size_t longest_interactive_run = 256 * kib;
-// Unconfirmed frames of one subflow: with so many no new ones begin, and with so many more it is given up.
-constexpr std::size_t many_records = 16 * 1024;
-constexpr std::size_t too_many_records = 4 * many_records;
+// Somebody who has sent little things goes on to do so for about that long.
+constexpr duration hurry = 1s;
+// With so many unconfirmed frames (control frames: data stops long before) a subflow is given up.
+constexpr std::size_t too_many_records = 64 * 1024;
 
 }  // namespace
 
-bool engine::state::fresh_for(const subflow& s) const noexcept {
-    return (!interactive_.empty() || !bulk_.empty()) && retained_ < opt_.memory_budget &&
-           s.records.size() < many_records;
-}
-
-bool engine::state::anything_for(const subflow& s) const noexcept {
-    if (s.goaway_due) return true;
-    if (broken_ || s.broken || s.dead) return false;
-    return s.path_ack_due || s.pong_due || s.ping_due || !resets_.empty() || !control_.empty() ||
-           !lost_.empty() || fresh_for(s);
-}
-
 bool engine::state::transmit_one(subflow& on, chain& out, instant now) {
-    if (!anything_for(on)) return false;
-    if (transmit_own(on, out, now)) return true;
-    if (!resets_.empty()) {
-        const reset_notice r = resets_.front();
-        resets_.pop_front();
-        const wire::header h{
-            .type = wire::type::rst, .aux = r.code, .stream = r.id, .offset = r.final_size};
-        sent_record rec{.what = sent_record::kind::reset, .code = r.code, .id = r.id};
-        rec.data.offset = r.final_size;
-        record(on, std::move(rec), put_small(on, out, h), now);
-    } else if (!control_.empty()) {
-        transmit_control(on, out, *control_.front(), now);
-    } else if (!lost_.empty()) {
-        transmit_lost(on, out, now);
-    } else {
-        transmit_fresh(on, out, now);
+    const choice next = choose(on, now);
+    switch (next.what) {
+        case choice::kind::nothing:
+            return false;
+        case choice::kind::own:
+            transmit_own(on, out, now);
+            break;
+        case choice::kind::reset:
+            transmit_reset(on, out, now);
+            break;
+        case choice::kind::control:
+            transmit_control(on, out, *next.of, now);
+            break;
+        case choice::kind::waiting:
+            transmit_again(on, out, *next.of, next.of->send.take_waiting(), now);
+            break;
+        case choice::kind::fresh:
+            transmit_fresh(on, out, *next.of, now);
+            break;
+        case choice::kind::copy:
+            fragment& f = *next.of->send.find(next.offset);
+            copied_bytes_ += f.size();
+            transmit_again(on, out, *next.of, f, now);
+            break;
     }
     return true;
 }
@@ -65,21 +56,20 @@ std::size_t engine::state::put_small(subflow& on, chain& out, const wire::header
 }
 
 void engine::state::record(subflow& on, sent_record&& r, std::size_t size, instant now) {
-    on.sent(size, true);
+    r.mark = on.sent(size, true, now);
     r.end = on.position;
-    r.sent = now;
     on.records.push_back(std::move(r));
     // A peer that confirms nothing while everything else goes on.
     if (on.records.size() > too_many_records) on.dead = true;
 }
 
 // What is nobody's but the subflow's: sent without a record, for it is void when the subflow dies.
-bool engine::state::transmit_own(subflow& on, chain& out, instant now) {
+void engine::state::transmit_own(subflow& on, chain& out, instant now) {
     if (on.goaway_due) {
         on.goaway_due = false;
         const wire::header h{.type = wire::type::goaway,
                              .aux = static_cast<std::uint16_t>(goaway_)};
-        on.sent(put_small(on, out, h), false);
+        on.sent(put_small(on, out, h), false, now);
     } else if (on.path_ack_due) {
         const auto held =
             std::chrono::duration_cast<std::chrono::microseconds>(now - on.last_eliciting_at);
@@ -89,18 +79,25 @@ bool engine::state::transmit_own(subflow& on, chain& out, instant now) {
                                     std::clamp<std::int64_t>(held.count(), 0, UINT32_MAX)));
         on.path_ack_sent();
         const wire::header h{.type = wire::type::path_ack, .offset = on.received};
-        on.sent(put_small(on, out, h, payload), false);
+        on.sent(put_small(on, out, h, payload), false, now);
     } else if (on.pong_due) {
         on.pong_due = false;
         const wire::header h{.type = wire::type::pong, .offset = on.pong_value};
-        on.sent(put_small(on, out, h), false);
-    } else if (on.ping_due) {
-        on.ping_due = false;
-        on.sent(put_small(on, out, {.type = wire::type::ping}), true);
+        on.sent(put_small(on, out, h), false, now);
     } else {
-        return false;
+        on.ping_due = false;
+        on.sent(put_small(on, out, {.type = wire::type::ping}), true, now);
     }
-    return true;
+}
+
+void engine::state::transmit_reset(subflow& on, chain& out, instant now) {
+    const reset_notice r = resets_.front();
+    resets_.pop_front();
+    const wire::header h{
+        .type = wire::type::rst, .aux = r.code, .stream = r.id, .offset = r.final_size};
+    sent_record rec{
+        .what = sent_record::kind::reset, .code = r.code, .id = r.id, .offset = r.final_size};
+    record(on, std::move(rec), put_small(on, out, h), now);
 }
 
 // -- what streams owe -----------------------------------------------------------------------------------
@@ -162,57 +159,59 @@ std::size_t engine::state::transmit_ack(subflow& on, chain& out, stream& s, sent
 
 // -- data ---------------------------------------------------------------------------------------------------
 
-void engine::state::transmit_lost(subflow& on, chain& out, instant now) {
-    stream& s = *lost_.front();
-    fragment f = s.send.take_lost();
-    schedule(s);
-    transmit_data(on, out, s, std::move(f), true, now);
-}
-
-void engine::state::transmit_fresh(subflow& on, chain& out, instant now) {
-    const bool bulk_next =
-        interactive_.empty() || (!bulk_.empty() && interactive_run_ >= longest_interactive_run);
-    auto& list = bulk_next ? bulk_ : interactive_;
-    stream& s = *list.front();
-    const std::size_t most = std::min<std::size_t>(opt_.max_frame, quantum - s.turn);
-    fragment f = s.send.take_new(most, opt_.max_window);
-    const std::size_t n = f.payload.size();
+void engine::state::transmit_fresh(subflow& on, chain& out, stream& s, instant now) {
+    auto& list = s.fresh_first ? interactive_ : bulk_;
+    interactive_run_ = s.fresh_first ? interactive_run_ : 0;
+    const std::size_t most = std::min(on.estimate.frame(opt_.max_frame), quantum - s.turn);
+    fragment& f = s.send.take_new(most, opt_.max_window);
+    const std::size_t n = f.size();
     unsent_ -= n;
     retained_ += n;
-    interactive_run_ = bulk_next ? 0 : interactive_run_ + n;
+    if (s.fresh_first) interactive_run_ += n;
     s.turn += n;
+    s.spent(n, now);
+    if (s.is_chatty()) hurry_until_ = now + hurry;
+    transmit_data(on, out, s, f, false, now);
     schedule(s);
     if (!s.in_fresh.linked()) {
         s.turn = 0;
     } else if (s.turn >= quantum) {
         s.turn = 0;
-        s.in_fresh.unlink();
-        list.push_back(s);
+        if (&list == (s.fresh_first ? &interactive_ : &bulk_)) {
+            s.in_fresh.unlink();
+            list.push_back(s);
+        }
     }
     tell_writable(s);
-    transmit_data(on, out, s, std::move(f), false, now);
 }
 
-void engine::state::transmit_data(subflow& on, chain& out, stream& s, fragment&& f, bool again,
+void engine::state::transmit_again(subflow& on, chain& out, stream& s, fragment& f, instant now) {
+    transmit_data(on, out, s, f, true, now);
+    schedule(s);
+}
+
+void engine::state::transmit_data(subflow& on, chain& out, stream& s, fragment& f, bool again,
                                   instant now) {
-    const std::size_t n = f.payload.size();
     wire::header h{.type = wire::type::data,
-                   .length = static_cast<std::uint32_t>(n),
+                   .length = static_cast<std::uint32_t>(f.size()),
                    .stream = s.id,
                    .offset = f.offset};
     if (f.fin) h.flags |= wire::flag::fin;
     if (again) h.flags |= wire::flag::resent;
-    if (on.payload_crc && n > 0) {
+    if (on.payload_crc && f.size() > 0) {
         h.flags |= wire::flag::crc;
         if (!f.summed) f.crc = crc32c(0, f.payload);
         f.summed = true;
     }
-    on.stats.data_sent += n;
-    if (again) on.stats.resent += n;
+    on.turn = ++turns_;
+    on.stats.data_sent += f.size();
+    if (again) on.stats.resent += f.size();
     const std::size_t size = writer_.shared(out, h, f.payload, f.crc);
-    sent_record r{.what = sent_record::kind::data, .id = s.id};
-    r.data = std::move(f);
-    record(on, std::move(r), size, now);
+    record(on, {.what = sent_record::kind::data, .id = s.id, .offset = f.offset}, size, now);
+    f.on |= std::uint64_t{1} << on.place;
+    f.place = static_cast<std::uint8_t>(on.place);
+    f.behind = on.position;
+    f.sent = now;
 }
 
 }  // namespace libp::stripe

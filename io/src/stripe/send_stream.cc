@@ -38,95 +38,104 @@ bool send_stream::raise_limit(std::uint64_t limit) noexcept {
 
 bool send_stream::has_new(std::size_t window) const noexcept {
     if (unsent_.empty()) return fin_wanted_ && !fin_sent_;
-    return sent_ < limit_ && unconfirmed_ < window;
+    return allowed(window) > 0;
 }
 
-fragment send_stream::take_lost() {
-    return std::move(lost_.extract(lost_.begin()).mapped());
+std::uint64_t send_stream::allowed(std::size_t window) const noexcept {
+    if (sent_ >= limit_ || unconfirmed_ >= window) return 0;
+    return std::min<std::uint64_t>(limit_ - sent_, window - unconfirmed_);
 }
 
-fragment send_stream::take_new(std::size_t most, std::size_t window) {
-    fragment f;
+fragment& send_stream::take_new(std::size_t most, std::size_t window) {
+    fragment& f = outstanding_.emplace_back();
     f.offset = sent_;
     if (!unsent_.empty()) {
-        check(sent_ < limit_ && unconfirmed_ < window, "a stream is sent beyond its bounds");
-        const std::uint64_t n =
-            std::min<std::uint64_t>({most, unsent_.size(), limit_ - sent_, window - unconfirmed_});
+        const std::uint64_t n = std::min<std::uint64_t>({most, unsent_.size(), allowed(window)});
+        check(n > 0, "a stream is sent beyond its bounds");
         unsent_.move_front(f.payload, static_cast<std::size_t>(n));
         sent_ += n;
         unconfirmed_ += static_cast<std::size_t>(n);
     }
+    f.end = sent_;
     if (unsent_.empty() && fin_wanted_ && !fin_sent_) f.fin = fin_sent_ = true;
     return f;
 }
 
-// Splits off what ACKs cover; keeps the rest, and the FIN with whatever comes last.
-void send_stream::keep_lost(fragment&& f, std::size_t& freed) {
-    const auto drop = [&](std::uint64_t until) {
-        const std::size_t n = std::min<std::uint64_t>(until - f.offset, f.payload.size());
-        f.payload.drop_front(n);
-        f.offset += n;
-        f.summed = false;
-        freed += n;
-    };
-    if (acked_up_to_ > f.offset) drop(acked_up_to_);
-    while (!f.payload.empty()) {
-        const interval_set::range r = acked_.first_after(f.offset);
-        if (r.end == 0 || r.begin >= f.end()) break;
-        if (r.begin == f.offset) {
-            drop(r.end);
-            continue;
-        }
-        fragment head;
-        head.offset = f.offset;
-        const std::size_t n = static_cast<std::size_t>(r.begin - f.offset);
-        f.payload.move_front(head.payload, n);
-        f.offset += n;
-        f.summed = false;
-        lost_.emplace(head.offset, std::move(head));
-    }
-    if (!f.payload.empty() || f.fin) lost_.emplace(f.offset, std::move(f));
+// -- what was sent ----------------------------------------------------------------------------------------
+
+std::deque<fragment>::iterator send_stream::at_or_after(std::uint64_t offset) noexcept {
+    return std::ranges::lower_bound(outstanding_, offset, {}, &fragment::offset);
 }
 
-std::size_t send_stream::lost(fragment&& f) {
-    std::size_t freed = 0;
-    if (fin_acked_) {
-        freed = f.payload.size();
-    } else {
-        keep_lost(std::move(f), freed);
-    }
-    unconfirmed_ -= freed;
-    return freed;
+fragment* send_stream::find(std::uint64_t offset) noexcept {
+    const auto at = at_or_after(offset);
+    return at != outstanding_.end() && at->offset == offset ? &*at : nullptr;
 }
 
+void send_stream::wait(fragment& f) {
+    if (f.waiting || f.delivered) return;
+    f.waiting = true;
+    waiting_.insert(f.offset);
+    waiting_bytes_ += f.size();
+}
+
+const fragment& send_stream::next_waiting() const {
+    return *std::ranges::lower_bound(outstanding_, *waiting_.begin(), {}, &fragment::offset);
+}
+
+fragment& send_stream::take_waiting() {
+    fragment& f = *at_or_after(*waiting_.begin());
+    waiting_.erase(waiting_.begin());
+    waiting_bytes_ -= f.size();
+    f.waiting = false;
+    return f;
+}
+
+std::size_t send_stream::let_go(fragment& f) {
+    if (f.delivered) return 0;
+    f.delivered = true;
+    f.payload.clear();
+    if (f.waiting) {
+        waiting_.erase(f.offset);
+        waiting_bytes_ -= f.size();
+        f.waiting = false;
+    }
+    unconfirmed_ -= f.size();
+    return f.size();
+}
+
+void send_stream::forget_delivered() noexcept {
+    while (!outstanding_.empty() && outstanding_.front().delivered)
+        outstanding_.pop_front();
+}
+
+std::size_t send_stream::delivered(fragment& f) {
+    const std::size_t n = let_go(f);
+    forget_delivered();
+    return n;
+}
+
+// A fragment that is covered in part stays whole. So does one with the FIN: only an ACK with FIN covers that.
 std::size_t send_stream::acknowledged(std::uint64_t up_to,
                                       const std::vector<interval_set::range>& ranges) {
-    // ACKs overtake each other; the older says nothing new.
-    if (up_to < acked_up_to_) return 0;
-    acked_up_to_ = up_to;
-    acked_.clear();
-    for (const interval_set::range& r : ranges)
-        acked_.insert(r.begin, r.end);
     std::size_t freed = 0;
-    for (auto& [at, f] : std::exchange(lost_, {}))
-        keep_lost(std::move(f), freed);
-    unconfirmed_ -= freed;
+    for (auto at = outstanding_.begin(); at != outstanding_.end() && at->end <= up_to; ++at)
+        if (!at->fin) freed += let_go(*at);
+    for (const interval_set::range& r : ranges)
+        for (auto at = at_or_after(r.begin); at != outstanding_.end() && at->end <= r.end; ++at)
+            if (!at->fin) freed += let_go(*at);
+    forget_delivered();
     return freed;
 }
 
 std::size_t send_stream::fin_acknowledged() {
-    const std::size_t freed = lost_bytes();
-    lost_.clear();
+    const std::size_t freed = unconfirmed_;
+    outstanding_.clear();
+    waiting_.clear();
+    waiting_bytes_ = 0;
+    unconfirmed_ = 0;
     fin_acked_ = true;
-    unconfirmed_ -= freed;
     return freed;
-}
-
-std::size_t send_stream::lost_bytes() const noexcept {
-    std::size_t n = 0;
-    for (const auto& [at, f] : lost_)
-        n += f.payload.size();
-    return n;
 }
 
 }  // namespace libp::stripe

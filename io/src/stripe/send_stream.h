@@ -1,28 +1,40 @@
 #pragma once
 
-// The sending half of a stream: bytes that were never sent, and pieces that were sent and lost with a subflow.
+// The sending half of a stream: bytes that were never sent, and fragments that were sent and are not known to have arrived.
 //
-// What is in flight belongs to the subflow it was sent on (subflow.h), so every byte of the stream is in exactly one place:
-// unsent, on one subflow, lost and waiting here, or confirmed. The FIN counts as a place behind the last byte.
+// A fragment is what went into one DATA frame, and it stays as it was cut: sent again, on another subflow, it is the same frame. It
+// is on one subflow or on several, or waits to be sent again, or both; its bytes are let go of as soon as the first of
+// its copies is confirmed (confirmed data is never taken back: the peer's credit had room for it). The FIN counts as a place behind the last byte.
 
 #include <libp/chain.h>
 #include <libp/interval_set.h>
+#include <libp/time.h>
 
+#include <bit>
 #include <cstdint>
-#include <map>
+#include <deque>
+#include <set>
 #include <vector>
 
 namespace libp::stripe {
 
-// What goes into one DATA frame, and is kept until it is confirmed.
 struct fragment {
     std::uint64_t offset = 0;
-    chain payload;
+    std::uint64_t end = 0;
+    chain payload;             // empty once it is delivered
+    std::uint64_t on = 0;      // the places of the subflows that carry it, a bit each
+    std::uint64_t behind = 0;  // the count of the last of them behind it
+    instant sent{};            // when that was
+    std::uint32_t crc = 0;
+    std::uint8_t place = 0;  // which it was
     bool fin = false;
     bool summed = false;  // `crc` is the payload's
-    std::uint32_t crc = 0;
+    bool delivered = false;
+    bool waiting = false;  // to be sent again
 
-    std::uint64_t end() const noexcept { return offset + payload.size(); }
+    std::size_t size() const noexcept { return static_cast<std::size_t>(end - offset); }
+    bool is_on(unsigned p) const noexcept { return (on >> p & 1) != 0; }
+    int copies() const noexcept { return std::popcount(on); }
 };
 
 class send_stream {
@@ -40,46 +52,56 @@ class send_stream {
     bool blocked() const noexcept { return !unsent_.empty() && sent_ >= limit_; }
 
     // -- what may be sent now, with at most `window` bytes unconfirmed
-    bool has_lost() const noexcept { return !lost_.empty(); }
     bool has_new(std::size_t window) const noexcept;
-    fragment take_lost();
+    std::uint64_t allowed(std::size_t window) const noexcept;
     // At most `most` bytes, and the FIN if they are the last.
-    fragment take_new(std::size_t most, std::size_t window);
+    fragment& take_new(std::size_t most, std::size_t window);
+    bool has_waiting() const noexcept { return !waiting_.empty(); }
+    const fragment& next_waiting() const;
+    fragment& take_waiting();
 
     // -- what became of it
-    void confirmed(std::size_t bytes) noexcept { unconfirmed_ -= bytes; }
-    // Its subflow died. Returns how many bytes need not be sent again, because an ACK covers them.
-    std::size_t lost(fragment&& f);
-    // An ACK: returns how many lost bytes it confirms.
+    // nullptr if it is delivered and forgotten.
+    fragment* find(std::uint64_t offset) noexcept;
+    // It has to be sent again, or once more.
+    void wait(fragment& f);
+    // Returns how many bytes that lets go of. `f` may be gone then.
+    std::size_t delivered(fragment& f);
+    // An ACK; returns the same.
     std::size_t acknowledged(std::uint64_t up_to, const std::vector<interval_set::range>& ranges);
-    // The ACK has FIN: nothing is left to be done. Returns the lost bytes that were let go of.
+    // The ACK has FIN: nothing is left to be done.
     std::size_t fin_acknowledged();
 
     std::uint64_t sent() const noexcept { return sent_; }
     std::uint64_t limit() const noexcept { return limit_; }
     const chain& unsent() const noexcept { return unsent_; }
     std::size_t unconfirmed() const noexcept { return unconfirmed_; }
-    std::size_t lost_bytes() const noexcept;
+    std::size_t waiting_bytes() const noexcept { return waiting_bytes_; }
     bool fin_wanted() const noexcept { return fin_wanted_; }
     bool fin_sent() const noexcept { return fin_sent_; }
     bool fin_acked() const noexcept { return fin_acked_; }
-    const std::map<std::uint64_t, fragment>& lost_fragments() const noexcept { return lost_; }
+    // By offset; the first is not delivered.
+    const std::deque<fragment>& outstanding() const noexcept { return outstanding_; }
 
-    std::size_t bound = 0;           // of the unsent bytes, as the last write() had it
-    bool wants_room = false;         // write() took less than it was offered
+    std::size_t bound = 0;  // of the unsent bytes, as the last write() had it
+    bool wants_room =
+        false;  // write() took less than it was offered, and nobody was told of room since
+    bool more_follows = false;       // ... and the application has not come back yet
     std::uint64_t blocked_told = 0;  // BLOCKED was sent for this limit
 
   private:
-    void keep_lost(fragment&& f, std::size_t& freed);
+    std::size_t let_go(fragment& f);
+    void forget_delivered() noexcept;
+    std::deque<fragment>::iterator at_or_after(std::uint64_t offset) noexcept;
 
     chain unsent_;
     std::uint64_t sent_ = 0;  // unsent_ begins here
     std::uint64_t limit_;
-    std::size_t unconfirmed_ = 0;  // in flight or lost
+    std::size_t unconfirmed_ = 0;  // of the fragments that are not delivered
+    std::size_t waiting_bytes_ = 0;
     bool fin_wanted_ = false, fin_sent_ = false, fin_acked_ = false;
-    std::map<std::uint64_t, fragment> lost_;  // by offset, disjoint
-    std::uint64_t acked_up_to_ = 0;
-    interval_set acked_;  // the ranges of the latest ACK
+    std::deque<fragment> outstanding_;
+    std::set<std::uint64_t> waiting_;  // offsets
 };
 
 }  // namespace libp::stripe

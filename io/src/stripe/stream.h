@@ -19,8 +19,8 @@ struct stream {
 
     const stream_id id;
     const bool ours;
-    std::string target;  // ours: OPEN may have to be sent again
-    bool interactive = false;
+    std::string target;                // ours: OPEN may have to be sent again
+    bool interactive = false;          // as OPEN said
     bool opened = false;               // ours, or its OPEN has come
     bool accepted = false;             // by accept(), or by the peer's OPEN_OK
     bool may_send = false;             // OPEN or OPEN_OK has gone out once: DATA may follow
@@ -31,10 +31,13 @@ struct stream {
     send_stream send;
     receive_stream recv;
 
-    list_hook in_all;      // every stream, oldest first
-    list_hook in_control;  // has duties
-    list_hook in_lost;     // has lost fragments
-    list_hook in_fresh;    // has new bytes that may go
+    list_hook in_all;                 // every stream, oldest first
+    list_hook in_control;             // has duties
+    list_hook in_waiting;             // has fragments to be sent again
+    list_hook in_outstanding;         // has fragments that are not confirmed
+    list_hook in_fresh;               // has new bytes that may go
+    bool fresh_first = false;         // ... and is on the list of the interactive ones
+    std::size_t waiting_counted = 0;  // of its bytes in the engine's count
 
     bool owes(duty d) const noexcept { return (duties_ & static_cast<std::uint8_t>(d)) != 0; }
     bool owes_any() const noexcept { return duties_ != 0; }
@@ -45,8 +48,18 @@ struct stream {
         return recv.fin_read && send.fin_acked() && final_ack_confirmed;
     }
 
+    // Sends so little that it is served like an interactive one, whatever OPEN said.
+    bool is_sparse(instant now) const noexcept;
+    void spent(std::size_t bytes, instant now) noexcept;
+    // ... and has done so for a while.
+    bool is_chatty() const noexcept { return interactive || small_sends_ >= chatty; }
+
   private:
     std::uint8_t duties_ = 0;
+    double recent_ = 0;  // bytes sent lately
+    instant recent_at_{};
+    std::uint8_t small_sends_ = 0;  // in a row, each of all there was
+    static constexpr std::uint8_t chatty = 4;
 };
 
 }  // namespace libp::stripe

@@ -6,19 +6,35 @@ namespace libp::stripe {
 
 namespace {
 
+// A confirmation costs the peer a frame; a late one keeps its sender waiting. The first bytes of a subflow are confirmed
+// more often, because its sender knows nothing of it yet.
 constexpr std::uint64_t confirm_bytes = 64 * kib;
-constexpr duration confirm_after = 25ms;
+constexpr std::uint64_t first_confirm_bytes = 16 * kib, first_bytes = 256 * kib;
+constexpr duration confirm_after = 10ms;
+// Silent for that long, and for several times its patience: it will not come back.
+constexpr duration hopeless_after = 10s;
 
 }  // namespace
 
-void subflow::sent(std::size_t size, bool eliciting) noexcept {
-    position += size;
-    if (eliciting) last_eliciting = position;
-    stats.sent_bytes += size;
-}
+subflow::subflow(block_pool& blocks, subflow_id number, unsigned place_, std::uint32_t max_frame,
+                 const subflow_options& options, instant now) noexcept
+    : id(number),
+      place(place_),
+      payload_crc(options.payload_crc),
+      rank(options.rank),
+      reader(blocks, max_frame),
+      estimate(options.rtt, now),
+      last_progress(now),
+      last_heard(now) {}
 
-void subflow::measure(duration rtt) noexcept {
-    stats.srtt = stats.srtt == duration{0} ? rtt : stats.srtt + (rtt - stats.srtt) / 8;
+delivery_estimator::mark subflow::sent(std::size_t size, bool eliciting, instant now) noexcept {
+    const std::size_t before = in_flight();
+    if (before == 0) last_progress = now;
+    position += size;
+    stats.sent_bytes += size;
+    if (!eliciting) return {};
+    last_eliciting = position;
+    return estimate.on_sent(before, now);
 }
 
 void subflow::processed(std::size_t size, std::uint8_t type, instant now) noexcept {
@@ -28,7 +44,8 @@ void subflow::processed(std::size_t size, std::uint8_t type, instant now) noexce
     unconfirmed += size;
     last_eliciting_at = now;
     if (path_ack_at == never) path_ack_at = saturating_add(now, confirm_after);
-    if (unconfirmed >= confirm_bytes || type == wire::type::ping) path_ack_due = true;
+    const std::uint64_t enough = received < first_bytes ? first_confirm_bytes : confirm_bytes;
+    if (unconfirmed >= enough || type == wire::type::ping) path_ack_due = true;
 }
 
 void subflow::path_ack_sent() noexcept {
@@ -42,17 +59,33 @@ void subflow::heard(instant now) noexcept {
     silent_since = never;
 }
 
+void subflow::forgive(duration d) noexcept {
+    last_progress = saturating_add(last_progress, d);
+    look_again = never;
+}
+
+instant subflow::verdict_at() const noexcept {
+    if (in_flight() == 0 || is_over()) return never;
+    const duration patience = estimate.patience();
+    duration wait = patience;
+    if (state == subflow_state::suspect) wait = 2 * patience;
+    if (state == subflow_state::stale) wait = std::max(hopeless_after, 8 * patience);
+    const instant at = saturating_add(last_progress, wait);
+    return look_again == never ? at : std::max(at, look_again);
+}
+
 // While it is silent only the verdict is timed: the PING is due or sent.
-instant subflow::next_timer(duration heartbeat, duration dead_after) const noexcept {
-    if (dead || broken) return never;
+instant subflow::next_timer(duration heartbeat, duration dead_after, bool alone) const noexcept {
+    if (is_over()) return never;
     const instant verdict =
         saturating_add(silent_since, dead_after - std::min(heartbeat, dead_after));
     const instant ping = silent_since == never ? saturating_add(last_heard, heartbeat) : never;
-    return std::min({path_ack_due ? never : path_ack_at, ping, verdict});
+    return std::min(
+        {path_ack_due ? never : path_ack_at, ping, verdict, alone ? never : verdict_at()});
 }
 
 void subflow::on_timer(instant now, duration heartbeat, duration dead_after) noexcept {
-    if (dead || broken) return;
+    if (is_over()) return;
     if (path_ack_at <= now) path_ack_due = true;
     if (silent_since == never) {
         // Timed from here, not from the last byte: after a suspend the peer gets its chance to answer.

@@ -4,13 +4,20 @@
 //
 // Everything sent on it that has to arrive has a `sent_record`, in the order of sending, with the subflow's byte count behind its
 // frame. A PATH_ACK lets go of the records up to its count; the death of the subflow hands the rest back.
+//
+//  -- silence --
+//
+// A subflow with something in flight that confirms nothing for longer than it ever should (the estimator's patience) is suspect, and
+// after twice that it is stale; after ten seconds it is given up. All of this only while another
+// subflow shows that the silence is this one's: where all are silent together it is the network, the peer or this machine that
+// stands still, and nothing is gained by sending it all again. One that is only idle is asked by a PING every heartbeat.
 
 #include <libp/stripe/engine.h>
 #include <libp/stripe/wire.h>
 #include <libp/time.h>
 
+#include "stripe/delivery_estimator.h"
 #include "stripe/frame_reader.h"
-#include "stripe/send_stream.h"
 
 #include <cstdint>
 #include <deque>
@@ -33,22 +40,23 @@ struct sent_record {
     kind what = kind::control;
     duty say{};              // control
     bool final_ack = false;  // control: an ACK with FIN
+    bool again = false;      // it was queued to be sent elsewhere too
     std::uint16_t code = 0;  // reset
     stream_id id = 0;
-    std::uint64_t end = 0;  // bytes sent on the subflow, this frame included
-    instant sent{};
-    fragment data{};  // data; its offset is a reset's final size
+    std::uint64_t offset = 0;  // data: of its fragment; reset: the final size
+    std::uint64_t end = 0;     // bytes sent on the subflow, this frame included
+    delivery_estimator::mark mark{};
 };
 
 class subflow {
   public:
-    subflow(block_pool& blocks, subflow_id number, std::uint32_t max_frame, bool with_crc,
-            instant now) noexcept
-        : id(number), payload_crc(with_crc), reader(blocks, max_frame), last_heard(now) {}
+    // `place`: below 64, and nobody else's in the session while it lives.
+    subflow(block_pool& blocks, subflow_id number, unsigned place, std::uint32_t max_frame,
+            const subflow_options& options, instant now) noexcept;
 
     // -- sending
-    // A frame of `size` bytes was put on it.
-    void sent(std::size_t size, bool eliciting) noexcept;
+    // A frame of `size` bytes is put on it.
+    delivery_estimator::mark sent(std::size_t size, bool eliciting, instant now) noexcept;
     // PATH_ACK for it. `freed` is called for every record it covers. False: that many bytes were never sent.
     template <class Freed>
     bool confirm(std::uint64_t up_to, duration held, instant now, Freed freed);
@@ -56,6 +64,11 @@ class subflow {
         return last_eliciting > confirmed ? static_cast<std::size_t>(last_eliciting - confirmed)
                                           : 0;
     }
+    bool has_room(std::size_t size, bool tight) const noexcept {
+        return in_flight() == 0 || in_flight() + size <= estimate.allowance(tight);
+    }
+    bool is_good() const noexcept { return state == subflow_state::good; }
+    bool is_over() const noexcept { return dead || broken; }
 
     // -- receiving
     // A frame was processed: what it counts, and when its confirmation is due.
@@ -63,12 +76,22 @@ class subflow {
     void path_ack_sent() noexcept;
 
     // -- time
-    instant next_timer(duration heartbeat, duration dead_after) const noexcept;
+    // `alone`: there is no other subflow that could carry anything instead.
+    instant next_timer(duration heartbeat, duration dead_after, bool alone) const noexcept;
     void on_timer(instant now, duration heartbeat, duration dead_after) noexcept;
     void heard(instant now) noexcept;
+    // Nobody looked at the clock for `d`: it was not the subflow that was silent.
+    void forgive(duration d) noexcept;
+    duration quiet(instant now) const noexcept {
+        return in_flight() == 0 ? duration{0} : now - last_progress;
+    }
+    // Its next worse state, and when it has been silent for long enough for that.
+    instant verdict_at() const noexcept;
 
     const subflow_id id;
+    const unsigned place;
     const bool payload_crc;
+    const std::uint8_t rank;
     frame_reader reader;
     error broken{};  // what received() said; nothing is sent or received any more
 
@@ -76,6 +99,12 @@ class subflow {
     std::uint64_t position = 0;        // bytes sent
     std::uint64_t last_eliciting = 0;  // position behind the last frame that has to be confirmed
     std::uint64_t confirmed = 0;       // position the peer confirmed
+    delivery_estimator estimate;
+    subflow_state state = subflow_state::good;
+    instant last_progress;       // the last confirmation, or when something was in flight again
+    instant look_again = never;  // for verdict_at(), where the last look found all silent
+    std::uint64_t turn = 0;      // when it was last given data, in round robin
+    bool congested = false;      // as the driver said
 
     std::uint64_t received = 0;     // bytes of frames processed
     std::uint64_t unconfirmed = 0;  // of them eliciting, since the last PATH_ACK
@@ -87,12 +116,8 @@ class subflow {
 
     instant last_heard;
     instant silent_since = never;  // when a PING became due that nothing has answered
-    bool congested = false;  // as the driver said
     bool dead = false, dead_told = false;
     subflow_stats stats;
-
-  private:
-    void measure(duration rtt) noexcept;
 };
 
 template <class Freed>
@@ -100,13 +125,17 @@ bool subflow::confirm(std::uint64_t up_to, duration held, instant now, Freed fre
     if (up_to > position) return false;
     if (up_to <= confirmed) return true;
     confirmed = up_to;
-    instant newest = never;
+    last_progress = now;
+    look_again = never;
+    bool any = false;
+    delivery_estimator::mark newest;
     while (!records.empty() && records.front().end <= up_to) {
-        newest = records.front().sent;
+        newest = records.front().mark;
+        any = true;
         freed(records.front());
         records.pop_front();
     }
-    if (newest != never && now - newest > held) measure(now - newest - held);
+    if (any) estimate.on_confirmed(up_to, newest, held, now);
     return true;
 }
 

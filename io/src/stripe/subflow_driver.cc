@@ -72,7 +72,6 @@ std::size_t subflow_driver::flush() {
 
 void subflow_driver::fetch() {
     engine& e = session_.engine();
-    if (!e.wants_transmit(id_, loop_.now())) return;
     std::size_t budget = batch_;
     const double rate = e.stats(id_).rate;
     if (rate > 0) {

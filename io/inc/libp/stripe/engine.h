@@ -20,12 +20,20 @@
 //     subflow_up / subflow_down  a subflow finished its handshake / is gone
 //
 // Any call may queue events (transmit() makes room, so streams become writable), make any subflow want to transmit, and
-// move next_timer(). After a batch of calls: drain next_event(), ask every uncongested subflow's wants_transmit(), take_dead(), re-arm.
+// move next_timer(). After a batch of calls: drain next_event(), ask every uncongested subflow to transmit(), the one of the soonest
+// arrival() first, take_dead(), re-arm.
 //
 // The wire format is wire.h's; a subflow joins after its HELLOs were exchanged (handshake.h).
 //
 // Driver rule: frames appended to `out` by transmit() are the subflow's, in that order; the driver
 // writes all of them or closes the subflow. Until the peer confirms them (PATH_ACK) the engine keeps them.
+//
+//  -- what goes where --
+//
+// A subflow that asks for frames may be given none although there is something to send: what is put on it now would arrive
+// after other subflows have delivered it all, or fills a queue that is long enough already. The engine measures what each delivers
+// and keeps in flight what that takes, and little more; it will have frames for that subflow when anything of this changes. A subflow that falls silent while
+// others speak is suspect: what it carries goes elsewhere too, long before its carrier gives it up.
 //
 //  -- memory, by construction --
 //
@@ -87,8 +95,8 @@ struct engine_options {
         4 * kib;  // what our HELLO promised; max_streams of it fit the budget
     std::size_t memory_budget = 64 * mib;
     std::size_t first_window =
-        256 * kib;  // what a stream is granted once it is accepted, budget permitting
-    std::size_t max_window = 16 * mib;
+        4 * mib;  // what a stream is granted once it is accepted, budget permitting
+    std::size_t max_window = 64 * mib;
     std::size_t send_buffer = 256 * kib;
     duration heartbeat{
         15s};  // a subflow on which nothing was received for that long is sent a PING
@@ -130,7 +138,8 @@ struct subflow_stats {
     std::uint64_t received_bytes = 0;
     std::uint64_t data_sent = 0;  // payload of DATA, first sending and re-sending
     std::uint64_t data_received = 0;
-    std::uint64_t resent = 0;   // payload that was sent here because another subflow died
+    std::uint64_t resent =
+        0;  // payload sent here that was sent before elsewhere: its subflow died, is silent, or late
     std::size_t in_flight = 0;  // sent and not confirmed by PATH_ACK
     std::size_t allowance = 0;  // what may be in flight at most
     double rate = 0;            // bytes per second it delivers; 0: not measured yet
@@ -159,9 +168,14 @@ class engine {
     bool wants_transmit(subflow_id id, instant now) const;
     // Appends whole frames, at least one if wants_transmit(), until about `budget` bytes; returns the bytes added.
     std::size_t transmit(subflow_id id, chain& out, std::size_t budget, instant now);
+    // In how many seconds something small that is sent on it now would have arrived, for all that is known. Those that are soonest are best asked first:
+    // the first bytes of a stream are then on the fastest.
+    double arrival(subflow_id id) const;
     // Subflows that did not answer for dead_after; the driver closes them and calls subflow_down.
     std::vector<subflow_id> take_dead();
     subflow_stats stats(subflow_id id) const;
+    // For what is sent from now on.
+    void set_scheduler(scheduler s);
 
     // -- streams -------------------------------------------------------------------------------
 

@@ -1,0 +1,111 @@
+// What is sent again, and when: subflows that died, and subflows that are silent.
+//
+// A subflow is a reliable, ordered pipe: nothing is lost on it unless it dies, and a gap in what the peer has says nothing about loss. So there are
+// no duplicate acknowledgements here and no retransmission timer for frames. What was on a subflow that died is sent again at once. What is on
+// one that is silent (subflow.h) is sent again elsewhere: at first as much as may be what the peer waits for, and everything when the silence lasts. And
+// what only arrives late is copied where another subflow has nothing better to do (engine_schedule.cc).
+
+#include "stripe/engine_state.h"
+
+#include <algorithm>
+
+namespace libp::stripe {
+
+namespace {
+
+// What a subflow that has just become suspect has sent again for it.
+constexpr std::size_t first_rescue = 256 * kib;
+// Without a call for that long after one was due, it was this end that stood still.
+constexpr duration standstill = 1s;
+
+}  // namespace
+
+void engine::state::say_again(const subflow& from, sent_record& r, bool gone) {
+    if (r.again && !gone) return;
+    const bool said = std::exchange(r.again, true);
+    if (r.what == sent_record::kind::reset) {
+        // Two copies count twice, for each is confirmed or dies by itself.
+        if (said) {
+            --unconfirmed_resets_;
+        } else {
+            resets_.push_back({r.id, r.code, r.offset});
+            if (!gone) ++unconfirmed_resets_;
+        }
+        return;
+    }
+    stream* s = find(r.id);
+    if (!s) return;
+    if (r.what == sent_record::kind::control) {
+        if (!said && (r.say != duty::blocked || s->send.blocked())) s->owe(r.say);
+    } else if (fragment* f = s->send.find(r.offset)) {
+        if (gone) f->on &= ~(std::uint64_t{1} << from.place);
+        // A copy that is on its way on a subflow that works is as good.
+        if ((f->on & good_) == 0) s->send.wait(*f);
+    }
+    schedule(*s);
+}
+
+// `s` is not good any more: what it carries has to go elsewhere, the oldest first.
+void engine::state::distrust(subflow& s, std::size_t most) {
+    std::uint64_t until = most > s.position - s.confirmed ? s.position : s.confirmed + most;
+    for (sent_record& r : s.records) {
+        if (r.end > until) break;
+        say_again(s, r, false);
+    }
+}
+
+double engine::state::remaining(const subflow& owner, const fragment& f,
+                                instant now) const noexcept {
+    if (!owner.is_good()) return 1e9;
+    const double way = seconds(owner.estimate.expected_rtt()) / 2;
+    const double behind = static_cast<double>(f.behind - owner.confirmed);
+    const double after_sending = seconds(f.sent - now) + way;
+    const double after_confirming =
+        seconds(owner.last_progress - now) - way + behind / owner.estimate.expected_rate();
+    const double left = std::max(after_sending, after_confirming);
+    // Overdue, the time for its confirmation to come back counted: then it takes as long again, for all that is known.
+    return left > -way ? std::max(0.0, left) : -left - way;
+}
+
+void engine::state::look_at_silence(subflow& s, instant now) {
+    if (s.verdict_at() > now) return;
+    const duration quiet = s.quiet(now);
+    const auto speaks = [&](const auto& other) {
+        if (other.get() == &s || other->is_over() || !other->is_good()) return false;
+        return other->quiet(now) < quiet / 2;
+    };
+    if (std::ranges::none_of(subflows_, speaks)) {
+        s.look_again = now + quiet / 4;
+        return;
+    }
+    switch (s.state) {
+        case subflow_state::good:
+            s.state = subflow_state::suspect;
+            survey();
+            return distrust(s, first_rescue);
+        case subflow_state::suspect:
+            s.state = subflow_state::stale;
+            return distrust(s, SIZE_MAX);
+        case subflow_state::stale:
+            s.dead = true;
+    }
+}
+
+// A confirmation came on `heard`: that is what shows that the silence of others is theirs.
+void engine::state::look_at_others(const subflow& heard, instant now) {
+    for (const auto& s : subflows_)
+        if (s.get() != &heard) look_at_silence(*s, now);
+}
+
+void engine::state::notice_standstill(instant now) {
+    const instant last = std::exchange(now_, std::max(now, now_));
+    if (now - last <= standstill) return;
+    instant due = never;
+    for (const auto& s : subflows_)
+        due = std::min(due, s->verdict_at());
+    if (due == never || now - std::max(due, last) <= standstill) return;
+    for (const auto& s : subflows_)
+        s->forgive(now - std::max(due, last));
+}
+
+}  // namespace libp::stripe
