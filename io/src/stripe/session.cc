@@ -273,16 +273,19 @@ void session::on_timer() {
     later();
 }
 
-// In rounds of one batch for each, so that every subflow that is not congested gets its part, and another one is
-// the first each time.
+// In rounds of one batch for each, so that every subflow that is not congested gets its part; the soonest first, so that
+// it has what comes first in a stream.
 void session::transmit() {
+    order_.clear();
+    for (const auto& s : subflows_)
+        order_.emplace_back(engine_.arrival(s->id()), s.get());
+    std::ranges::sort(order_);
     const std::size_t most = subflows_.size() * batches_per_pump * subflow_driver::largest_batch;
     std::size_t sent = 0;
     for (std::size_t round = 1; round > 0 && sent < most;) {
         round = 0;
-        ++first_;
-        for (std::size_t i = 0; i < subflows_.size(); ++i)
-            round += subflows_[(first_ + i) % subflows_.size()]->transmit();
+        for (const auto& [arrival, s] : order_)
+            round += s->transmit();
         sent += round;
     }
     if (sent >= most && most > 0) later();

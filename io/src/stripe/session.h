@@ -28,6 +28,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "stripe/striped_stream.h"
@@ -138,7 +139,7 @@ class session {
     };
     std::vector<path_note> paths_;
     instant look_again_at_{};
-    std::size_t first_ = 0;  // whom the next round of transmit() asks first
+    std::vector<std::pair<double, subflow_driver*>> order_;  // of transmit(), while it runs
     std::unordered_map<stream_id, striped_stream*> streams_;
 
     deferred pump_;
