@@ -49,5 +49,10 @@ check "a frozen path that thaws"                                         quick-f
 check "the server stopped for 3 s"                                       quick-stop           striped "gap >= 2000"
 check "every path silent for 3 s"                                        quick-outage         striped "gap >= 2500"
 check "every path silent for 3 s, downwards"                             quick-outage-down    striped "gap >= 2500"
+check "one path of four falls silent: no waiting for it"                 quick-blackhole      striped "gap < 1000 && dropped > 0"
+check "one path of four falls silent, downwards"                         quick-blackhole-down striped "gap < 1000 && dropped > 0"
+check "the fastest path falls silent"                                    quick-hole-fast      striped "gap < 2000 && dropped > 0"
+check "the slowest path falls silent"                                    quick-hole-slow      striped "gap < 2000 && dropped > 0"
+check "a path falls silent with the last bytes on it"                    quick-hole-tail      striped "gap < 1000"
 echo "$passed passed, $failed failed, 0 skipped"
 [ $failed -eq 0 ]
