@@ -10,16 +10,15 @@
 #include <libp/io_bridge.h>
 #include <libp/pipe_memory.h>
 #include <libp/pipe_socket.h>
-#include <libp/socket.h>
 
 #include <gtest/gtest.h>
-#include <poll.h>
 
 #include <chrono>
 #include <memory>
 #include <string>
 
 #include "support/checked_pipe.h"
+#include "support/socket_pairs.h"
 
 namespace libp::testing {
 
@@ -81,25 +80,18 @@ inline wire memory_wire(event_loop& loop, const memory_pair_options& options = {
     return {std::move(ends.first), make_checked_pipe(std::move(ends.second))};
 }
 
-inline wire unix_wire(event_loop& loop) {
-    auto ends = socket_pair();
-    EXPECT_TRUE(ends);
-    return {make_socket_pipe(loop, std::move(ends->first)),
-            make_checked_pipe(make_socket_pipe(loop, std::move(ends->second)))};
-}
+// Large enough for reads that are worth splicing.
+constexpr std::size_t wire_buffers = 256 * kib;
 
+inline wire socket_wire(event_loop& loop, std::pair<unique_fd, unique_fd> ends) {
+    return {make_socket_pipe(loop, std::move(ends.first)),
+            make_checked_pipe(make_socket_pipe(loop, std::move(ends.second)))};
+}
+inline wire unix_wire(event_loop& loop) {
+    return socket_wire(loop, make_unix_pair(wire_buffers));
+}
 inline wire tcp_wire(event_loop& loop) {
-    auto listener = listen_on(*socket_address::parse("127.0.0.1:0"));
-    EXPECT_TRUE(listener);
-    auto near = start_connect(local_address(listener->get()));
-    EXPECT_TRUE(near);
-    pollfd p[] = {{near->get(), POLLOUT, 0}, {listener->get(), POLLIN, 0}};
-    EXPECT_EQ(poll(&p[0], 1, 10'000), 1);
-    EXPECT_EQ(poll(&p[1], 1, 10'000), 1);
-    accept_result far = accept_from(listener->get());
-    EXPECT_EQ(far.status, io_status::ok);
-    return {make_socket_pipe(loop, std::move(*near)),
-            make_checked_pipe(make_socket_pipe(loop, std::move(far.fd)))};
+    return socket_wire(loop, make_tcp_pair(wire_buffers));
 }
 
 // -- a peer --------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ namespace {
 // A pipe at one end, a bare socket at the other.
 struct pipe_socket_test : testing::Test {
     void connect_tcp() { use(make_tcp_pair()); }
-    void connect_unix() { use(*socket_pair()); }
+    void connect_unix() { use(make_unix_pair(256 * kib)); }
     void use(std::pair<unique_fd, unique_fd> fds) {
         peer = std::move(fds.second);
         pipe = make_checked_pipe(make_socket_pipe(loop, std::move(fds.first)));

@@ -23,14 +23,15 @@ void await(fd_type fd, short events) {
     ASSERT_EQ(::poll(&p, 1, 10'000), 1) << "nothing came in 10 s";
 }
 
-void set_buffers(fd_type fd, int size) {
+void set_buffers(fd_type fd, std::size_t bytes) {
+    const int size = static_cast<int>(bytes);
     ASSERT_EQ(::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size), 0);
     ASSERT_EQ(::setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size), 0);
 }
 
 }  // namespace
 
-std::pair<unique_fd, unique_fd> make_tcp_pair() {
+std::pair<unique_fd, unique_fd> make_tcp_pair(std::size_t buffers) {
     result<unique_fd> listener = listen_on(*socket_address::parse("127.0.0.1:0"));
     result<unique_fd> client = start_connect(local_address(listener->get()));
     await(listener->get(), POLLIN);
@@ -39,10 +40,18 @@ std::pair<unique_fd, unique_fd> make_tcp_pair() {
     await(client->get(), POLLOUT);
     EXPECT_FALSE(take_error(client->get()));
     for (const fd_type fd : {client->get(), server.fd.get()}) {
-        set_buffers(fd, 64 * kib);
+        set_buffers(fd, buffers);
         EXPECT_FALSE(set_tcp_options(fd, {}));
     }
     return {std::move(*client), std::move(server.fd)};
+}
+
+std::pair<unique_fd, unique_fd> make_unix_pair(std::size_t buffers) {
+    result<std::pair<unique_fd, unique_fd>> ends = socket_pair();
+    EXPECT_TRUE(ends);
+    for (const fd_type fd : {ends->first.get(), ends->second.get()})
+        set_buffers(fd, buffers);
+    return std::move(*ends);
 }
 
 std::pair<unique_fd, unique_fd> make_os_pipe() {
@@ -66,9 +75,9 @@ pair_maker memory_pairs(std::string name, const memory_pair_options& options) {
 
 pair_maker unix_pairs() {
     pair_maker m{.name = "unix", .make = [](event_loop& loop) {
-                     auto fds = socket_pair();
-                     return pipe_pair{make_socket_pipe(loop, std::move(fds->first)),
-                                      make_socket_pipe(loop, std::move(fds->second))};
+                     auto [a, b] = make_unix_pair();
+                     return pipe_pair{make_socket_pipe(loop, std::move(a)),
+                                      make_socket_pipe(loop, std::move(b))};
                  }};
     m.tells_a_cut = false;
     return m;
