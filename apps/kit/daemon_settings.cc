@@ -47,7 +47,8 @@ void add_log_options(option_table& table, daemon_settings& to) {
     table.add(
         {0, "explain", {}, "say what this command line would do, and exit", into_flag(to.explain)});
     table.add({0, "help", {}, "this text", into_flag(to.help)});
-    table.add({0, "version", {}, "the version", into_flag(to.version)});
+    table.add(
+        {0, "version", {}, "the version; with -v, the TLS library too", into_flag(to.version)});
 }
 
 }  // namespace

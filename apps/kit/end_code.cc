@@ -10,6 +10,12 @@ const char* end_of_attempt(const error& why) noexcept {
             return "resolve_failed";
         case reason::handshake_timeout:
             return "handshake_timeout";
+        case reason::auth_failed:
+        case reason::bad_certificate:
+        case reason::wrong_key:
+            return "auth_failed";
+        case reason::protocol_error:
+            return "protocol_error";
         case reason::session_lost:
         case reason::peer_restarted:
             return "session_lost";
@@ -34,6 +40,10 @@ const char* end_of_bridge(const bridge_end& end) noexcept {
             return "linger_timeout";
         case reason::handshake_timeout:
             return "handshake_timeout";
+        case reason::auth_failed:
+        case reason::bad_certificate:
+        case reason::wrong_key:
+            return "auth_failed";
         case reason::protocol_error:
         case reason::oversize:
         case reason::flow_control:
@@ -64,6 +74,10 @@ exit_code exit_of_attempt(const error& why) noexcept {
             return exit_code::os_error;
         case reason::drain_cut:
             return exit_code::drain_cut;
+        case reason::auth_failed:
+        case reason::bad_certificate:
+        case reason::wrong_key:
+            return exit_code::no_permission;
         case reason::protocol_error:
         case reason::checksum_error:
             return exit_code::protocol;
@@ -83,6 +97,10 @@ exit_code exit_of_bridge(const bridge_end& end) noexcept {
             return exit_code::protocol;
         case reason::drain_cut:
             return exit_code::drain_cut;
+        case reason::auth_failed:
+        case reason::bad_certificate:
+        case reason::wrong_key:
+            return exit_code::no_permission;
         default:
             return exit_code::session_failed;
     }

@@ -2,11 +2,24 @@
 
 #include <libp/os.h>
 #include <libp/process.h>
+#include <libp/tls_library.h>
 #include <libp/version.h>
 
 #include <cstdio>
 
 namespace libp::app {
+
+namespace {
+
+// With -v, what it would find at run time too.
+std::string version_text(const std::string& program, bool verbose) {
+    std::string text = program + " " + version() + " (" + os_name + ")\n";
+    if (!verbose) return text;
+    const tls_library tls;
+    return text + "tls: " + (tls ? tls.version() : tls.why()) + "\n";
+}
+
+}  // namespace
 
 std::optional<int> parse_command_line(const option_table& table, const daemon_settings& settings,
                                       int argc, char** argv, std::vector<std::string>& operands) {
@@ -15,7 +28,8 @@ std::optional<int> parse_command_line(const option_table& table, const daemon_se
     if (!arguments.empty()) arguments = arguments.subspan(1);
     if (auto wrong = table.parse(arguments, operands)) return report(table.program(), *wrong);
     if (settings.help) return print(table.help());
-    if (settings.version) return print(table.program() + " " + version() + " (" + os_name + ")\n");
+    if (settings.version)
+        return print(version_text(table.program(), settings.verbosity > log_level::info));
     return std::nullopt;
 }
 

@@ -57,6 +57,14 @@ constexpr reason_words words_of(reason why) noexcept {
             return {"limit", "limit reached"};
         case reason::address_in_use:
             return {"address_in_use", "address already in use"};
+        case reason::auth_failed:
+            return {"auth_failed", "authentication failed"};
+        case reason::bad_certificate:
+            return {"bad_certificate", "certificate does not verify"};
+        case reason::wrong_key:
+            return {"wrong_key", "the keys of the two ends differ"};
+        case reason::missing_close:
+            return {"missing_close", "cut: the TLS stream ended without close_notify"};
         case reason::permission:
             return {"permission", "permission denied"};
         case reason::invalid:
@@ -77,6 +85,47 @@ std::string system_text(int os_errno) {
     const auto upper = [](char c) { return c >= 'A' && c <= 'Z'; };
     if (text.size() > 1 && upper(text[0]) && !upper(text[1])) text[0] += 'a' - 'A';
     return text;
+}
+
+struct numbered_text {
+    int number;
+    const char* text;
+};
+
+// The alerts by which a peer says that it does not accept us.
+constexpr numbered_text alert_texts[] = {
+    {40, "the peer accepts none of what this end offers"},
+    {42, "the peer finds the certificate bad"},
+    {43, "the peer does not support such a certificate"},
+    {44, "the peer has the certificate as revoked"},
+    {45, "the peer finds the certificate expired"},
+    {46, "the peer does not accept the certificate"},
+    {48, "the peer does not trust the certificate's issuer"},
+    {49, "access denied by the peer"},
+    {51, "the peer cannot verify the handshake"},
+    {115, "the peer does not know the key"},
+    {116, "a client certificate is required"},
+};
+constexpr numbered_text certificate_texts[] = {
+    {9, "not valid yet"},
+    {10, "expired"},
+    {18, "self-signed certificate"},
+    {19, "self-signed certificate in the chain"},
+    {20, "issuer unknown"},
+    {21, "issuer unknown"},
+    {23, "revoked"},
+    {24, "issued by what is no certificate authority"},
+    {26, "made for another purpose"},
+    {28, "not the pinned one"},
+    {62, "made for another name"},
+    {64, "made for another address"},
+};
+
+template <std::size_t n>
+constexpr const char* find_text(const numbered_text (&texts)[n], int number) noexcept {
+    for (const numbered_text& t : texts)
+        if (t.number == number) return t.text;
+    return nullptr;
 }
 
 // Where the number tells more than the reason: which kind of unreachable, what the system refused.
@@ -130,6 +179,13 @@ std::string to_string(const error& e) {
     if (e.why == reason::resolve_failed && e.os_errno != 0) {
         return std::string(words_of(e.why).text) + " (resolver error " +
                std::to_string(e.os_errno) + ")";
+    }
+    if (const char* text = find_text(alert_texts, e.os_errno); text && e.why == reason::auth_failed)
+        return std::string(words_of(e.why).text) + ": " + text;
+    if (e.why == reason::bad_certificate && e.os_errno != 0) {
+        const char* text = find_text(certificate_texts, e.os_errno);
+        return std::string(words_of(e.why).text) + ": " +
+               (text ? text : "error " + std::to_string(e.os_errno));
     }
     if (e.os_errno != 0 && number_says_more(e.why)) return system_text(e.os_errno);
     return words_of(e.why).text;

@@ -1,6 +1,7 @@
 #include <apps/spawned_program.h>
 #include <apps/test_socket.h>
 #include <gtest/gtest.h>
+#include <libp/tls_library.h>
 
 #include <unistd.h>
 
@@ -106,6 +107,14 @@ TEST(command_line, help_and_version_go_to_stdout) {
     run_result version = run_program("tcp-proxy", {"--version"});
     EXPECT_EQ(version.status, 0);
     EXPECT_TRUE(version.output.starts_with("tcp-proxy ")) << version.output;
+    EXPECT_EQ(version.output.find("tls: "), std::string::npos) << version.output;
+
+    run_result verbose = run_program("tcp-proxy", {"--version", "-v"});
+    EXPECT_EQ(verbose.status, 0);
+    const tls_library tls;
+    EXPECT_NE(verbose.output.find("\ntls: " + (tls ? tls.version() : tls.why()) + "\n"),
+              std::string::npos)
+        << verbose.output;
 }
 
 TEST(command_line, explains_the_ancestors_commands_without_running_them) {

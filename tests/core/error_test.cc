@@ -60,6 +60,13 @@ TEST(error_test, words_are_for_people) {
     EXPECT_EQ(to_string(error{reason::resolve_failed}), "name cannot be resolved");
     EXPECT_EQ(to_string(error{reason::resolve_failed, -2}),
               "name cannot be resolved (resolver error -2)");
+    EXPECT_EQ(to_string(error{reason::bad_certificate, 18}),
+              "certificate does not verify: self-signed certificate");
+    EXPECT_EQ(to_string(error{reason::bad_certificate, 99}),
+              "certificate does not verify: error 99");
+    EXPECT_EQ(to_string(error{reason::auth_failed, 116}),
+              "authentication failed: a client certificate is required");
+    EXPECT_EQ(to_string(error{reason::auth_failed, 99}), "authentication failed");
 }
 
 }  // namespace

@@ -34,6 +34,10 @@ enum class reason : std::uint8_t {
     refused_by_peer,    // the far end could not, or would not, open what was asked for
     limit,              // a configured bound (connections, streams, memory)
     address_in_use,     // bind: somebody is there
+    auth_failed,        // one end did not accept who the other says it is
+    bad_certificate,    // the peer's certificate does not verify
+    wrong_key,          // the two ends have different keys, or one has none
+    missing_close,      // a TLS stream ended without saying that it ends: it may have been cut
     permission,         // the system or the configuration says no
     invalid,            // a malformed address, option or spec
     unsupported,        // not on this system
@@ -43,8 +47,9 @@ enum class reason : std::uint8_t {
 
 struct error {
     reason why = reason::none;
-    int os_errno =
-        0;  // errno of the failed call, or a resolver's EAI_* when why is resolve_failed; 0: none
+    // errno of the failed call; a resolver's EAI_* when why is resolve_failed, the TLS alert (RFC 8446 section 6) when it is
+    // auth_failed, OpenSSL's X509_V_ERR_* when it is bad_certificate. 0: none.
+    int os_errno = 0;
 
     constexpr explicit operator bool() const noexcept { return why != reason::none; }
     friend constexpr bool operator==(const error&, const error&) noexcept = default;

@@ -20,20 +20,22 @@ struct code_name {
 
 // The reasons that travel. Where two rows have the same reason the first is what is sent.
 constexpr code_name codes[] = {
-    {0x01, reason::protocol_error}, {0x03, reason::flow_control},
-    {0x04, reason::protocol_error}, {0x05, reason::protocol_error},
-    {0x06, reason::protocol_error}, {0x07, reason::unsupported},
-    {0x08, reason::limit},          {0x20, reason::peer_reset},
-    {0x21, reason::refused},        {0x22, reason::unreachable},
-    {0x23, reason::timed_out},      {0x24, reason::handshake_timeout},
-    {0x25, reason::idle_timeout},   {0x26, reason::linger_timeout},
-    {0x27, reason::resolve_failed}, {0x28, reason::truncated},
-    {0x29, reason::checksum_error}, {0x2a, reason::oversize},
-    {0x2b, reason::session_lost},   {0x2c, reason::peer_restarted},
-    {0x2d, reason::self_connect},   {0x2e, reason::refused_by_peer},
-    {0x2f, reason::address_in_use}, {0x30, reason::permission},
-    {0x31, reason::invalid},        {0x32, reason::drain_cut},
-    {0x33, reason::system},
+    {0x01, reason::protocol_error},  {0x03, reason::flow_control},
+    {0x04, reason::protocol_error},  {0x05, reason::protocol_error},
+    {0x06, reason::protocol_error},  {0x07, reason::unsupported},
+    {0x08, reason::limit},           {0x20, reason::peer_reset},
+    {0x21, reason::refused},         {0x22, reason::unreachable},
+    {0x23, reason::timed_out},       {0x24, reason::handshake_timeout},
+    {0x25, reason::idle_timeout},    {0x26, reason::linger_timeout},
+    {0x27, reason::resolve_failed},  {0x28, reason::truncated},
+    {0x29, reason::checksum_error},  {0x2a, reason::oversize},
+    {0x2b, reason::session_lost},    {0x2c, reason::peer_restarted},
+    {0x2d, reason::self_connect},    {0x2e, reason::refused_by_peer},
+    {0x2f, reason::address_in_use},  {0x30, reason::permission},
+    {0x31, reason::invalid},         {0x32, reason::drain_cut},
+    {0x33, reason::system},          {0x34, reason::auth_failed},
+    {0x35, reason::bad_certificate}, {0x36, reason::wrong_key},
+    {0x37, reason::missing_close},
 };
 
 // One row of the page's table.
