@@ -8,6 +8,7 @@
 // together over the same paths, and of the best path's limit; the longest gap in delivery; payload that arrived twice;
 // the 99th percentile of a 64-byte echo every 50 ms beside it; retransmissions by TCP; how long it took to compute.
 
+#include <sim/greedy.h>
 #include <sim/routes.h>
 
 #include <cstdio>
@@ -79,38 +80,6 @@ double limit(const row& r, const settings& s, bool best) {
         most = std::max(most, rate);
     }
     return (best ? most : sum) / 8 * 1448 / 1500;
-}
-
-// What as many greedy connections deliver in `d`, in bytes per second.
-double greedy(const row& r, const settings& s, duration d) {
-    libp::sim::timeline time;
-    std::vector<std::unique_ptr<route>> all;
-    std::vector<std::unique_ptr<libp::sim::tcp_lane>> lanes;
-    static constexpr std::uint8_t zeros[64 * kib] = {};
-    std::uint64_t got = 0;
-    test_random random(s.seed);
-    for (const path_shape& p : r.paths)
-        all.push_back(std::make_unique<route>(time, p, p, random.below(UINT64_MAX)));
-    for (std::size_t i = 0; i < s.subflows / r.paths.size() * r.paths.size(); ++i) {
-        route& over = *all[i % all.size()];
-        lanes.push_back(std::make_unique<libp::sim::tcp_lane>(time, over.lines[0], over.lines[1],
-                                                              libp::sim::tcp_options{}));
-        auto& l = *lanes.back();
-        const auto fill = [&l] {
-            while (l.writable()) {
-                chain data;
-                data.append(slice{{}, zeros, sizeof zeros});
-                l.send(data);
-            }
-        };
-        l.on_bytes = [&got](chain&& data) { got += data.size(); };
-        l.on_writable = fill;
-        l.keep_unsent(256 * kib);
-        fill();
-    }
-    while (time.next() <= instant{} + d)
-        time.run_next();
-    return static_cast<double>(got) / seconds(d);
 }
 
 struct result {
@@ -215,7 +184,8 @@ void print(const char* name, const row& r, const settings& s) {
         "%-10s %-4s %6.2f s  limit %.3f  tcp %.3f  best %.3f  first %4.0f ms  gap %5.0f ms  "
         "dup %5.2f%%",
         name, s.down ? "down" : "up", x.took, best_time / x.took,
-        x.goodput / greedy(r, s, duration(static_cast<std::int64_t>(x.took * 1e9))),
+        x.goodput / libp::sim::greedy(r.paths, s.subflows,
+                                      duration(static_cast<std::int64_t>(x.took * 1e9)), s.seed),
         x.goodput / limit(r, s, true), x.first * 1e3, x.gap * 1e3, x.duplicates * 100);
     if (r.echo) std::printf("  echo p50 %.0f p99 %.0f ms", x.p50 * 1e3, x.p99 * 1e3);
     if (!r.holes.empty()) std::printf("  ideal %+.2f s", x.took - best_time);

@@ -86,6 +86,7 @@ class bottleneck final : public timeline::actor {
             static_cast<std::int64_t>(static_cast<double>(bytes_) * 8e9 / shape_.bits_per_second));
     }
     std::uint64_t dropped = 0;
+    std::uint64_t carried = 0;  // bytes, headers included
 
   private:
     enum : int { departure, arrival };
@@ -123,6 +124,7 @@ class bottleneck final : public timeline::actor {
         const packet p = queue_.front();
         queue_.pop_front();
         bytes_ -= p.size;
+        carried += p.size;
         if (shape_.jitter > duration{0} && now() >= jitter_until_) {
             extra_ = duration(static_cast<std::int64_t>(
                 random_.below(static_cast<std::uint64_t>(shape_.jitter.count()))));

@@ -75,6 +75,8 @@ class simulation : private link_user {
         lose(id, at->second, side);
         at->second.pipe->close(side);
     }
+    // After every step, with all settled.
+    std::function<void()> after_step;
     // Told when an end lost a subflow.
     std::function<void(subflow_id, int side)> on_lost;
 
@@ -110,10 +112,13 @@ class simulation : private link_user {
     bool step(instant until) {
         settle();
         check_all();
+        if (after_step) after_step();
         instant due = next_act();
         for (auto& e : ends)
             due = std::min(due, e->next_timer());
         due = std::max(due, now);
+        if (std::min(due, time.next()) == never && paths() > 0 && !all_done())
+            fail("nothing is going to happen any more");
         while (!touched_[0] && !touched_[1]) {
             if (std::min(due, time.next()) > until || failed_) return false;
             if (time.next() <= due) {
@@ -157,6 +162,8 @@ class simulation : private link_user {
     std::unique_ptr<engine> ends[2];
     std::size_t check_every = 1;
     std::uint64_t budget = UINT64_MAX;
+    // No DATA goes on a subflow that has this much more in flight than its allowance.
+    std::size_t most_beyond = SIZE_MAX;
     std::size_t largest_memory[2] = {0, 0};
     std::size_t losses = 0;  // ends that lost a subflow
     std::uint64_t steps = 0;
@@ -286,7 +293,8 @@ class simulation : private link_user {
         flush(p, side);
         tell(id, p, side);
         if (e.congested) return false;
-        const double rate = ends[side]->stats(id).rate;
+        const subflow_stats before = ends[side]->stats(id);
+        const double rate = before.rate;
         std::size_t budget_now = e.batch;
         if (rate > 0) {
             budget_now = std::min(budget_now, worth(rate, 4ms, 16 * kib, 256 * kib));
@@ -304,6 +312,9 @@ class simulation : private link_user {
             ends[side]->transmit(id, e.out, p.pipe->batch(budget_now, random), now);
         if (wanted && n == 0) fail("wants_transmit() promised a frame");
         if (n != e.out.size()) fail("transmit() miscounts");
+        if (most_beyond < SIZE_MAX && before.in_flight > before.allowance + most_beyond &&
+            ends[side]->stats(id).data_sent != before.data_sent)
+            fail("more in flight than allowed");
         flush(p, side);
         tell(id, p, side);
         return n > 0;

@@ -1,0 +1,45 @@
+#pragma once
+
+// What TCP connections that always have something to send reach over given paths: the most that anything above them can.
+
+#include <sim/tcp_lane.h>
+
+#include <memory>
+#include <vector>
+
+namespace libp::sim {
+
+// Bytes per second of `connections` over all paths together, an equal number over each, from the start.
+inline double greedy(const std::vector<path_shape>& paths, std::size_t connections, duration d,
+                     std::uint64_t seed) {
+    static constexpr std::uint8_t zeros[64 * kib] = {};
+    timeline time;
+    std::vector<std::unique_ptr<route>> all;
+    std::vector<std::unique_ptr<tcp_lane>> lanes;
+    std::uint64_t got = 0;
+    test_random random(seed);
+    for (const path_shape& p : paths)
+        all.push_back(std::make_unique<route>(time, p, p, random.below(UINT64_MAX)));
+    for (std::size_t i = 0; i < connections / paths.size() * paths.size(); ++i) {
+        route& over = *all[i % all.size()];
+        lanes.push_back(
+            std::make_unique<tcp_lane>(time, over.lines[0], over.lines[1], tcp_options{}));
+        tcp_lane& l = *lanes.back();
+        const auto fill = [&l] {
+            while (l.writable()) {
+                chain data;
+                data.append(slice{{}, zeros, sizeof zeros});
+                l.send(data);
+            }
+        };
+        l.on_bytes = [&got](chain&& data) { got += data.size(); };
+        l.on_writable = fill;
+        l.keep_unsent(256 * kib);
+        fill();
+    }
+    while (time.next() <= instant{} + d)
+        time.run_next();
+    return static_cast<double>(got) / seconds(d);
+}
+
+}  // namespace libp::sim
