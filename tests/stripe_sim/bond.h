@@ -1,0 +1,84 @@
+#pragma once
+
+// A session over several routes, ready to be used, and what tests ask of it.
+
+#include <sim/greedy.h>
+#include <sim/routes.h>
+#include <sim/stripe_world.h>
+
+#include <map>
+
+namespace libp::stripe::sim {
+
+constexpr double payload_share = 1448.0 / 1500;
+
+inline path_shape path(double mbit, double ms, std::size_t queue_kib = 256, double loss = 0,
+                       double flow_cap_mbit = 0) {
+    return {.bits_per_second = mbit * 1e6,
+            .delay = duration(static_cast<std::int64_t>(ms * 1e6)),
+            .queue = queue_kib * kib,
+            .loss = loss,
+            .flow_cap = flow_cap_mbit * 1e6};
+}
+
+struct bond {
+    explicit bond(const std::vector<path_shape>& paths, std::size_t each = 2,
+                  std::uint64_t seed = 1, const engine_options& o = {})
+        : w(seed, o), net(w) {
+        w.check_every = debug_build ? 50 : 10;
+        w.budget = o.memory_budget;
+        for (const path_shape& p : paths)
+            net.add(p);
+        net.dial_all(each);
+        w.after_step = [this] { watch(); };
+    }
+
+    std::size_t transfer(bool down, std::uint64_t bytes, duration start = {}) {
+        return w.plan({.up = down ? 0 : bytes, .down = down ? bytes : 0, .start = start});
+    }
+    // 64 bytes every 50 ms, answered.
+    std::size_t echo(std::uint64_t times, duration start = {}) {
+        return w.plan({.up = 64 * times,
+                       .down = 64 * times,
+                       .interactive = true,
+                       .write_chunk = 64,
+                       .start = start,
+                       .echo_every = 50ms});
+    }
+    // Until end `to` has read `bytes` of a plan in all; when that was, in seconds, or infinity.
+    double until_read(std::size_t plan, int to, std::uint64_t bytes, duration limit = 600s) {
+        while (w.at(plan, to).read < bytes)
+            if (w.failed() || !w.step(instant{} + limit)) return HUGE_VAL;
+        return seconds(w.now - instant{});
+    }
+    void until(duration at) { w.run_for(instant{} + at - w.now); }
+    // Payload that came to `to` and had come before, as a share of what was delivered.
+    double duplicates(int to, std::uint64_t delivered) const {
+        return static_cast<double>(w.received(to)) / static_cast<double>(delivered) - 1;
+    }
+    static duration percentile(std::vector<duration> all, std::size_t p) {
+        std::sort(all.begin(), all.end());
+        return all.empty() ? duration::max() : all[std::min(all.size() - 1, all.size() * p / 100)];
+    }
+
+    world w;
+    routes net;
+    // How often a subflow became suspect or stale, by end 0 and end 1.
+    std::size_t suspects[2] = {0, 0}, stales[2] = {0, 0};
+
+  private:
+    void watch() {
+        for (int side : {0, 1})
+            for (subflow_id id : w.path_ids()) {
+                const subflow_state s = w.ends[side]->stats(id).state;
+                subflow_state& before = states_[side][id];
+                if (s == before) continue;
+                if (s == subflow_state::suspect && before == subflow_state::good) ++suspects[side];
+                if (s == subflow_state::stale) ++stales[side];
+                before = s;
+            }
+    }
+    std::map<subflow_id, subflow_state> states_[2];
+};
+
+}  // namespace libp::stripe::sim
