@@ -130,6 +130,8 @@ outcome_of_a_minute run_minute(std::uint64_t seed) {
     EXPECT_TRUE(b.w.run(200s)) << "stuck; it is " << seconds(b.w.now - instant{}) << " s";
     // A reset that was swallowed leaves an end that has to find out by itself.
     b.w.run_for(80s);
+    for (int n = 0; n < 50 && !b.w.is_quiet(); ++n)
+        b.w.run_for(100ms);
     b.w.expect_empty();
     outcome_of_a_minute out;
     for (int side : {0, 1}) {
