@@ -89,7 +89,7 @@ TOOLS     := $(patsubst tests/bench/%.cc,$(BIN)/bench-%,$(TOOL_SRC))
 LAB_SRC   := $(if $(filter linux,$(OS)),$(wildcard tests/lab/*.cc))
 LABS      := $(patsubst tests/lab/%.cc,$(BIN)/lab-%,$(LAB_SRC))
 
-.PHONY: all demo test check test-lab bench bench-lab lint fuzz fuzzers install clean help tests tools setup
+.PHONY: all demo test check soak test-lab bench bench-lab lint fuzz fuzzers install clean help tests tools setup
 .DEFAULT_GOAL := all
 .SECONDARY:
 
@@ -192,6 +192,11 @@ LAYER ?= $(TEST_DIRS)
 check: $(patsubst %,$(BIN)/test-%,$(LAYER)) all
 	@for t in $(LAYER); do $(BIN)/test-$$t --gtest_brief=1 || exit 1; done
 
+# A thousand minutes of bad weather, simulated; SOAK_SEEDS=n for so many.
+SOAK_SEEDS ?= 1000
+soak: $(BIN)/test-stripe_sim
+	@SOAK_SEEDS=$(SOAK_SEEDS) $< --gtest_filter='soak.s30*'
+
 lint:
 	@tests/lint/run
 
@@ -242,6 +247,7 @@ help:
 	@echo 'make demo                a striped pair on loopback carries a transfer, under a minute'
 	@echo 'make test                installs what the tests need and runs them all'
 	@echo 'make check LAYER="io"    builds and runs some folders of tests/ only: $(TEST_DIRS)'
+	@echo 'make soak                a thousand simulated minutes of bad weather, about one real minute'
 	@echo 'make bench               this project beside haproxy, nginx and socat, in one run'
 	@echo 'make bench-lab           the striped pair beside plain TCP and kernel MPTCP over emulated paths (root)'
 	@echo 'make test-lab            the network lab alone: trouble on emulated paths (root)'
