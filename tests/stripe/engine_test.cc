@@ -274,7 +274,7 @@ TEST(engine, a_subflow_that_answers_nothing_is_given_up_after_a_minute) {
     EXPECT_FALSE(p.e.wants_transmit(1, p.now));
 }
 
-TEST(engine, a_clock_that_jumps_kills_nobody) {
+TEST(engine, s06_a_clock_that_jumps_kills_nobody) {
     raw_peer p({}, 1);
     p.now += 1h;  // the machine slept
     p.e.on_timer(p.now);
@@ -282,6 +282,37 @@ TEST(engine, a_clock_that_jumps_kills_nobody) {
     EXPECT_EQ(raw_peer::last_of(p.frames(1), type::ping).head.type, type::ping);
     p.send({.type = type::pong});
     EXPECT_EQ(p.e.next_timer(), p.now + p.options.heartbeat);
+}
+
+// With much under way on all subflows. Whichever confirmation is read first makes nobody else look silent for an hour.
+TEST(engine, s06_a_clock_that_jumps_starts_no_storm) {
+    for (const subflow_id told : {0u, 1u, 2u}) {
+        SCOPED_TRACE(told);
+        raw_peer p;
+        const stream_id id = p.e.open({"x"}, p.now);
+        p.send({.type = type::open_ok, .stream = id, .offset = 1 << 20});
+        for (int round = 0; round < 20; ++round) {
+            for (const subflow_id on : {1u, 2u}) {
+                p.path_ack(on, p.e.stats(on).sent_bytes);
+                p.write(id, std::string(20'000, 'x'));
+                p.frames(on);
+            }
+            p.now += 30ms;
+            p.e.on_timer(p.now);
+        }
+        const std::size_t in_flight = p.e.stats(1).in_flight + p.e.stats(2).in_flight;
+        ASSERT_GE(in_flight, 40'000u);
+        const std::uint64_t before = p.e.stats(1).resent + p.e.stats(2).resent;
+        p.now += 1h;
+        if (told > 0) p.path_ack(told, p.e.stats(told).sent_bytes);
+        p.e.on_timer(p.now);
+        EXPECT_TRUE(p.e.take_dead().empty());
+        for (const subflow_id on : {1u, 2u}) {
+            EXPECT_NE(p.e.stats(on).state, subflow_state::stale) << on;
+            p.frames(on);
+        }
+        EXPECT_LE(p.e.stats(1).resent + p.e.stats(2).resent - before, in_flight);
+    }
 }
 
 TEST(engine, interactive_streams_go_first_and_starve_nobody) {

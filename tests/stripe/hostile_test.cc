@@ -17,7 +17,7 @@ namespace type = wire::type;
         EXPECT_EQ((peer).e.open_streams(), 0u);               \
     } while (false)
 
-TEST(hostile, credit_overrun_by_one_byte) {
+TEST(hostile, s14_credit_overrun_by_one_byte) {
     raw_peer p;
     p.open(2);
     p.e.accept(2, p.now);
@@ -29,7 +29,7 @@ TEST(hostile, credit_overrun_by_one_byte) {
     EXPECT_SESSION_END(p, wire::code::flow_control, reason::flow_control);
 }
 
-TEST(hostile, initial_credit_overrun_before_open_came) {
+TEST(hostile, s14_initial_credit_overrun_before_open_came) {
     raw_peer p;
     EXPECT_FALSE(p.data(2, 0, std::string(p.options.own_initial_credit, 'x')));
     EXPECT_EQ(p.session_end(), reason::none);
@@ -37,7 +37,7 @@ TEST(hostile, initial_credit_overrun_before_open_came) {
     EXPECT_SESSION_END(p, wire::code::flow_control, reason::flow_control);
 }
 
-TEST(hostile, offsets_at_the_end_of_numbers) {
+TEST(hostile, s14_offsets_at_the_end_of_numbers) {
     for (std::uint64_t at : {UINT64_MAX, UINT64_MAX - 1, UINT64_MAX / 2}) {
         raw_peer p;
         p.open(2);
@@ -50,7 +50,7 @@ TEST(hostile, offsets_at_the_end_of_numbers) {
     EXPECT_SESSION_END(p, wire::code::flow_control, reason::flow_control);
 }
 
-TEST(hostile, the_size_of_a_stream_changes) {
+TEST(hostile, s14_the_size_of_a_stream_changes) {
     const auto after_fin_at_10 = [](auto bad) {
         raw_peer p;
         p.open(2);
@@ -78,7 +78,7 @@ TEST(hostile, the_size_of_a_stream_changes) {
     EXPECT_SESSION_END(q, wire::code::final_size, reason::protocol_error);
 }
 
-TEST(hostile, acknowledgements_of_what_was_never_sent) {
+TEST(hostile, s14_acknowledgements_of_what_was_never_sent) {
     const auto after_100_sent = [](auto bad) {
         raw_peer p;
         const stream_id id = p.e.open({"x"}, p.now);
@@ -103,7 +103,7 @@ TEST(hostile, acknowledgements_of_what_was_never_sent) {
     after_100_sent([](raw_peer& p, stream_id) { p.path_ack(2, 1); });
 }
 
-TEST(hostile, acknowledgements_that_are_only_old_or_for_nobody) {
+TEST(hostile, s14_acknowledgements_that_are_only_old_or_for_nobody) {
     raw_peer p;
     const stream_id id = p.e.open({"x"}, p.now);
     p.write(id, std::string(100, 'x'));
@@ -117,7 +117,7 @@ TEST(hostile, acknowledgements_that_are_only_old_or_for_nobody) {
     EXPECT_EQ(p.session_end(), reason::none);
 }
 
-TEST(hostile, streams_that_cannot_be) {
+TEST(hostile, s14_streams_that_cannot_be) {
     const auto session_error = [](wire::code code, auto bad) {
         raw_peer p;
         bad(p);
@@ -136,7 +136,7 @@ TEST(hostile, streams_that_cannot_be) {
                   [](raw_peer& p) { p.send({.type = type::open_ok, .stream = 1, .offset = 1}); });
 }
 
-TEST(hostile, credit_beyond_all_numbers) {
+TEST(hostile, s14_credit_beyond_all_numbers) {
     for (std::uint8_t t : {type::open, type::credit}) {
         raw_peer p;
         p.send({.type = t, .stream = 2, .offset = std::uint64_t{1} << 62});
@@ -144,7 +144,7 @@ TEST(hostile, credit_beyond_all_numbers) {
     }
 }
 
-TEST(hostile, malformed_frames_cost_their_subflow_only) {
+TEST(hostile, s14_malformed_frames_cost_their_subflow_only) {
     const auto subflow_error = [](const wire::header& h, std::string_view payload = {}) {
         raw_peer p;
         const stream_id id = p.e.open({"x"}, p.now);
@@ -169,7 +169,7 @@ TEST(hostile, malformed_frames_cost_their_subflow_only) {
     subflow_error({.type = type::ack, .aux = 1, .stream = 2}, "short");
 }
 
-TEST(hostile, a_length_of_four_gigabytes_allocates_nothing) {
+TEST(hostile, s14_a_length_of_four_gigabytes_allocates_nothing) {
     raw_peer p;
     std::string raw(wire::header_size, '\0');
     wire::encode({.type = type::data, .length = UINT32_MAX, .stream = 2},
@@ -181,7 +181,7 @@ TEST(hostile, a_length_of_four_gigabytes_allocates_nothing) {
     EXPECT_LE(p.blocks.in_use(), before);
 }
 
-TEST(hostile, extensions) {
+TEST(hostile, s14_extensions) {
     raw_peer p;
     EXPECT_FALSE(p.send({.type = 0x40, .flags = 0xf3, .aux = 7, .stream = 9, .offset = 3}, "?"));
     EXPECT_FALSE(p.send({.type = 0x7f}));
@@ -208,7 +208,7 @@ TEST(hostile, goaway_ends_the_session_without_an_answer) {
 }
 
 // Every second byte missing: as many ranges as the window has room for.
-TEST(hostile, an_explosion_of_ranges_breaks_that_stream_only) {
+TEST(hostile, s13_an_explosion_of_ranges_breaks_that_stream_only) {
     raw_peer p({.first_window = 256 * kib});
     p.open(2);
     p.open(4);

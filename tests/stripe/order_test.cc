@@ -100,7 +100,7 @@ void every_order(std::size_t n, F what) {
 
 const std::string parts[] = {"one ", "two ", "three ", "four"};
 
-TEST(order, open_data_and_fin) {
+TEST(order, s17_open_data_and_fin) {
     every_order(6, [](const std::vector<subflow_id>& order) {
         pair_of_engines p;
         const stream_id id = p.ends[0]->open({"there:1"}, p.now);
@@ -129,7 +129,7 @@ TEST(order, open_data_and_fin) {
     });
 }
 
-TEST(order, a_reset_overtakes_whatever_it_likes) {
+TEST(order, s17_a_reset_overtakes_whatever_it_likes) {
     every_order(5, [](const std::vector<subflow_id>& order) {
         pair_of_engines p;
         const stream_id id = p.ends[0]->open({"there:1"}, p.now);

@@ -127,7 +127,7 @@ TEST(transfer, random_weather) {
 
 // Twenty small frames over two subflows, one of which dies after byte 0, 1, 2 ... of either direction: at every boundary of
 // a frame and everywhere inside.
-TEST(transfer, one_subflow_dies_at_every_byte) {
+TEST(transfer, s01_one_subflow_dies_at_every_byte) {
     const link_shape small{
         .bytes_per_second = 1e6, .delay = 1ms, .queue = 200, .largest_packet = 64};
     engine_options o;
@@ -142,7 +142,19 @@ TEST(transfer, one_subflow_dies_at_every_byte) {
             w.up(2, small);
             w.plan({.up = 1500, .down = 500, .write_chunk = 100});
             w.cut_after(1, to, at);
+            // What it had in flight is all that is sent again.
+            std::uint64_t in_flight[2] = {0, 0}, before[2] = {0, 0};
+            w.after_step = [&] {
+                for (int side : {0, 1}) {
+                    if (w.is_up(1)) in_flight[side] = w.ends[side]->stats(1).in_flight;
+                    if (w.is_up(1)) before[side] = w.ends[side]->stats(2).resent;
+                }
+            };
             ASSERT_TRUE(w.run());
+            if (w.cuts() > 0) {
+                for (int side : {0, 1})
+                    EXPECT_LE(w.ends[side]->stats(2).resent - before[side], in_flight[side]);
+            }
             ASSERT_EQ(w.at(0, 0).read, 500u);
             ASSERT_EQ(w.at(0, 1).read, 1500u);
             ASSERT_TRUE(w.at(0, 0).ended && w.at(0, 1).ended);

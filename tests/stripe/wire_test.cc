@@ -113,7 +113,7 @@ TEST(wire, headers_survive_the_round_trip) {
     }
 }
 
-TEST(wire, any_flipped_bit_of_a_header_is_found) {
+TEST(wire, s15_any_flipped_bit_of_a_header_is_found) {
     std::uint8_t raw[wire::header_size];
     wire::encode({wire::type::data, wire::flag::crc, 0, 1000, 7, 123456}, raw);
     for (std::size_t bit = 0; bit < 8 * wire::header_size; ++bit) {
@@ -171,7 +171,7 @@ TEST(wire, reset_codes_name_the_same_reason_at_both_ends) {
 }
 
 // Frames of every size, fed in every split: the same frames come out.
-TEST(frame_reader, any_split) {
+TEST(frame_reader, s16_any_split) {
     block_pool blocks;
     for (std::uint64_t seed : test_seeds(30)) {
         SCOPED_TRACE(seed_note(seed));
@@ -239,7 +239,7 @@ TEST(frame_reader, one_byte_at_a_time_holds_little_memory) {
     EXPECT_LE(blocks.in_use() - before, 3 * 64 * kib);
 }
 
-TEST(frame_reader, a_flipped_payload_bit_breaks_it_for_good) {
+TEST(frame_reader, s15_a_flipped_payload_bit_breaks_it_for_good) {
     block_pool blocks;
     frame_writer writer(blocks);
     chain good;

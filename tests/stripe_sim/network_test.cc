@@ -92,7 +92,7 @@ TEST(network, a_reset_reaches_the_other_end_a_delay_later) {
     EXPECT_EQ(w.paths(), 1u) << "dialled again";
 }
 
-TEST(network, a_wrong_bit_costs_one_subflow_and_nothing_else) {
+TEST(network, s15_a_wrong_bit_costs_one_subflow_and_nothing_else) {
     for (std::uint64_t at : {1u, 24u, 25u, 60u, 70'000u, 70'013u}) {
         world w(1);
         w.may_break = true;

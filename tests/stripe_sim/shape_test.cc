@@ -11,7 +11,7 @@ TEST(scenario, s07_heterogeneity) {
         for (const double rate : {1.0, 10.0, 100.0})
             for (const double rtt : {1.0, 5.0, 30.0})
                 for (const std::size_t queue : {std::size_t{64}, std::size_t{512}}) {
-                    if (debug_build && (queue == 64 || rtt == 5)) continue;
+                    if (debug_build && (queue == 64 || rtt == 5 || rate == 10)) continue;
                     const std::vector<path_shape> paths = {path(mbit, ms, queue),
                                                            path(mbit / rate, ms * rtt, queue)};
                     engine_options o;
@@ -103,6 +103,7 @@ TEST(scenario, s13_ten_thousand_streams_of_one_byte_writes) {
 TEST(scenario, s22_an_echo_beside_a_bulk_transfer) {
     const std::vector<path_shape> paths = {path(40, 10), path(20, 30), path(10, 60), path(5, 100)};
     for (const bool down : {false, true}) {
+        if (debug_build && down) continue;
         bond b(paths);
         const std::size_t bulk = b.transfer(down, 400 * mib);
         const std::size_t echo = b.echo(380, 1s);
