@@ -24,6 +24,7 @@ class dgm_pipe final : public io_pipe {
         out += "dgm < ";
         lower_->describe(out);
     }
+    std::string peer_identity() const override { return lower_->peer_identity(); }
 
     io_result recv(chain& to, std::size_t max) override;
     io_result send(chain& from) override;

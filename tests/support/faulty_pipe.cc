@@ -30,6 +30,7 @@ class faulty_pipe final : public io_pipe {
         lower_->describe(out);
     }
 
+    std::string peer_identity() const override { return lower_->peer_identity(); }
     void keep_unsent(std::size_t bytes) override { lower_->keep_unsent(bytes); }
     io_result recv(chain& to, std::size_t max) override {
         if (has(io_flag::broken) && (failed_ || !has(io_flag::readable))) return recv_broken();

@@ -131,6 +131,9 @@ class io_pipe {
     virtual error why() const noexcept = 0;
     // Who this is, application side first: "dgm < tcp 127.0.0.1:22". Appends to `out`.
     virtual void describe(std::string& out) const = 0;
+    // Who the other end has proved to be, once ready: "key laptop", "certificate /CN=laptop". Empty: nothing below asked. An
+    // overlay passes on what the pipe below says.
+    virtual std::string peer_identity() const { return {}; }
 
     // A pipe that is nothing but a socket lets a bridge move bytes inside the kernel: these are recv and send
     // with a kernel pipe in the place of the chain, and the same effect on the flags. Only legal where can_splice() is true.

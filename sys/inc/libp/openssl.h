@@ -49,7 +49,6 @@ using verify_call = int (*)(int, x509_store_ctx_st*);
     F(unsigned long, ERR_peek_error, (void)) \
     F(void, ERR_clear_error, (void)) \
     F(void, ERR_error_string_n, (unsigned long, char*, std::size_t)) \
-    F(void, OPENSSL_cleanse, (void*, std::size_t)) \
     /* contexts */ \
     F(const ssl_method_st*, TLS_client_method, (void)) \
     F(const ssl_method_st*, TLS_server_method, (void)) \
@@ -80,6 +79,7 @@ using verify_call = int (*)(int, x509_store_ctx_st*);
     F(int, X509_VERIFY_PARAM_set1_ip_asc, (X509_VERIFY_PARAM_st*, const char*)) \
     F(long, SSL_get_verify_result, (const ssl_st*)) \
     F(const char*, X509_verify_cert_error_string, (long)) \
+    F(int, X509_verify_cert, (x509_store_ctx_st*)) \
     F(x509_st*, X509_STORE_CTX_get0_cert, (const x509_store_ctx_st*)) \
     F(void, X509_STORE_CTX_set_error, (x509_store_ctx_st*, int)) \
     F(x509_st*, SSL_get1_peer_certificate, (const ssl_st*)) \
@@ -103,8 +103,6 @@ using verify_call = int (*)(int, x509_store_ctx_st*);
     F(ssl_st*, SSL_new, (ssl_ctx_st*)) \
     F(void, SSL_free, (ssl_st*)) \
     F(long, SSL_ctrl, (ssl_st*, int, long, void*)) \
-    F(int, SSL_set_ex_data, (ssl_st*, int, void*)) \
-    F(void*, SSL_get_ex_data, (const ssl_st*, int)) \
     F(void, SSL_set_connect_state, (ssl_st*)) \
     F(void, SSL_set_accept_state, (ssl_st*)) \
     F(void, SSL_set_bio, (ssl_st*, bio_st*, bio_st*)) \
@@ -120,16 +118,12 @@ using verify_call = int (*)(int, x509_store_ctx_st*);
     F(const char*, SSL_CIPHER_get_name, (const ssl_cipher_st*)) \
     F(void, SSL_get0_alpn_selected, (const ssl_st*, const unsigned char**, unsigned int*)) \
     /* what a connection stands on */ \
-    F(int, BIO_get_new_index, (void)) \
     F(bio_method_st*, BIO_meth_new, (int, const char*)) \
     F(void, BIO_meth_free, (bio_method_st*)) \
     F(int, BIO_meth_set_write_ex, (bio_method_st*, int (*)(bio_st*, const char*, std::size_t, std::size_t*))) \
     F(int, BIO_meth_set_read_ex, (bio_method_st*, int (*)(bio_st*, char*, std::size_t, std::size_t*))) \
     F(int, BIO_meth_set_ctrl, (bio_method_st*, long (*)(bio_st*, int, long, void*))) \
     F(bio_st*, BIO_new, (const bio_method_st*)) \
-    F(int, BIO_free, (bio_st*)) \
-    F(void, BIO_set_data, (bio_st*, void*)) \
-    F(void*, BIO_get_data, (bio_st*)) \
     F(void, BIO_set_init, (bio_st*, int)) \
     F(void, BIO_set_flags, (bio_st*, int)) \
     F(void, BIO_clear_flags, (bio_st*, int))

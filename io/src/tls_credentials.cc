@@ -1,0 +1,78 @@
+#include <libp/assert.h>
+#include <libp/tls_credentials.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "tls_settings.h"
+
+namespace libp {
+namespace {
+
+// Reads the keys of a file that not everybody may read.
+bool read_keys(const std::string& file, std::vector<tls_key>& to, tls_fault& wrong) {
+    std::error_code trouble;
+    const auto status = std::filesystem::status(file, trouble);
+    if (!std::filesystem::exists(status)) {
+        wrong.what = file + ": no such file";
+        return false;
+    }
+    if ((status.permissions() & std::filesystem::perms::others_all) !=
+        std::filesystem::perms::none) {
+        wrong = {file + ": a key file that others may use", true};
+        return false;
+    }
+    std::ifstream in(file);
+    std::ostringstream text;
+    if (in) text << in.rdbuf();
+    if (!in) {
+        wrong.what = file + ": cannot be read";
+        return false;
+    }
+    const std::string what = parse_tls_keys(text.str(), to);
+    if (!what.empty()) wrong.what = file + ": " + what;
+    return what.empty();
+}
+
+}  // namespace
+
+std::unique_ptr<tls_credentials> tls_credentials::make(const tls_library& library,
+                                                       const tls_options& options,
+                                                       tls_fault& wrong) {
+    check(bool(library), "TLS credentials without a library");
+    std::unique_ptr<tls_credentials> made(new tls_credentials(library, options));
+    if (!made->reload(wrong)) return nullptr;
+    return made;
+}
+
+tls_credentials::tls_credentials(const tls_library& library, const tls_options& options)
+    : library_(library), options_(options), transport_(make_tls_transport_method(library.call())) {}
+
+tls_credentials::~tls_credentials() {
+    if (settings_) call().SSL_CTX_free(settings_);
+    call().BIO_meth_free(transport_);
+}
+
+bool tls_credentials::reload(tls_fault& wrong) {
+    std::vector<tls_key> keys;
+    if (uses_keys() && !read_keys(options_.shared_keys, keys, wrong)) return false;
+    ssl_ctx_st* settings = make_tls_settings(*this, wrong);
+    if (!settings) return false;
+    if (settings_) call().SSL_CTX_free(settings_);
+    settings_ = settings;
+    keys_ = std::move(keys);
+    return true;
+}
+
+bool tls_credentials::needs_name() const noexcept {
+    return !options_.server && options_.verify && options_.pins.empty() && !uses_keys();
+}
+
+const tls_key* tls_credentials::find_key(std::string_view id) const noexcept {
+    const auto at = std::ranges::find(keys_, id, &tls_key::id);
+    return at == keys_.end() ? nullptr : &*at;
+}
+
+}  // namespace libp

@@ -1,0 +1,503 @@
+#include <gtest/gtest.h>
+#include <libp/pipe_tls.h>
+
+#include <filesystem>
+
+#include "support/byte_traffic.h"
+#include "support/checked_pipe.h"
+#include "support/faulty_pipe.h"
+#include "tls/tls_world.h"
+
+namespace libp {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Remembers the last refusal.
+struct refusal_note {
+    explicit refusal_note(tls_credentials& of) {
+        of.on_refusal(tls_credentials::refusal_handler::to<&refusal_note::take>(*this));
+    }
+    void take(const tls_refusal& r) {
+        last = r;
+        ++count;
+    }
+    tls_refusal last;
+    int count = 0;
+};
+
+struct listener {
+    explicit listener(io_pipe& p) { p.attach(io_handler::to<&listener::on_pipe>(*this)); }
+    void on_pipe(io_flags) {}
+};
+
+// A client and a server of any credentials, over TCP: in memory the alert that says why would go with the reset behind it.
+struct pipe_tls_test : testing::Test {
+    void SetUp() override {
+        if (!world.missing().empty()) GTEST_SKIP() << world.missing();
+        if (!world.missing_certificates().empty()) GTEST_SKIP() << world.missing_certificates();
+    }
+    void connect(const tls_credentials& c, const tls_credentials& s,
+                 const std::string& name = "localhost") {
+        pipe_pair low = tcp_pairs().make(loop);
+        client = make_checked_pipe(
+            make_tls_pipe(loop, make_checked_pipe(std::move(low.a)), c, {.name = name}));
+        server = make_checked_pipe(make_tls_pipe(loop, make_checked_pipe(std::move(low.b)), s));
+    }
+    // What becomes of the two: a few bytes must pass for it to be well.
+    struct outcome {
+        error client, server;
+        bool well() const { return !client && !server; }
+    };
+    outcome shake(const tls_options& client_options, const tls_options& server_options,
+                  const std::string& name = "localhost") {
+        client.reset();  // before the credentials they use
+        server.reset();
+        client_credentials = world.make(client_options);
+        server_credentials = world.make(server_options);
+        client_note.emplace(*client_credentials);
+        server_note.emplace(*server_credentials);
+        connect(*client_credentials, *server_credentials, name);
+        const traffic few{1, 100};
+        traffic_end a(loop, *client, {.out = few, .in = few});
+        traffic_end b(loop, *server, {.out = few, .in = few});
+        EXPECT_TRUE(wait_until(loop,
+                               [&] {
+                                   return (a.done() || client->has(io_flag::broken)) &&
+                                          (b.done() || server->has(io_flag::broken));
+                               }))
+            << a.story() << b.story();
+        client_identity = client->peer_identity();
+        server_identity = server->peer_identity();
+        client->attach({});
+        server->attach({});
+        return {client->why(), server->why()};
+    }
+
+    tls_world& world = tls_world::shared();
+    event_loop loop;
+    std::unique_ptr<tls_credentials> client_credentials, server_credentials;
+    std::optional<refusal_note> client_note, server_note;
+    std::unique_ptr<io_pipe> client, server;
+    std::string client_identity, server_identity;
+};
+
+// -- who may talk to whom ---------------------------------------------------------------------------
+
+TEST_F(pipe_tls_test, trusts_an_authority_and_a_name) {
+    EXPECT_TRUE(shake(world.client(), world.server()).well());
+    EXPECT_EQ(client_identity, "verified");
+    EXPECT_EQ(server_identity, "anybody");
+    EXPECT_TRUE(shake(world.client(), world.server(), "127.0.0.1").well());
+    EXPECT_EQ(client_note->count + server_note->count, 0);
+}
+
+TEST_F(pipe_tls_test, refuses_certificates_that_do_not_verify) {
+    struct refused {
+        const char* server;
+        const char* name;
+        int code;
+        int alert;
+    };
+    for (const refused& r : {refused{"server", "example.org", 62, 42},
+                             {"server", "127.0.0.2", 64, 42},
+                             {"other", "localhost", 62, 42},
+                             {"expired", "localhost", 10, 45},
+                             {"selfsigned", "localhost", 18, 48},
+                             {"stranger", "localhost", 18, 48}}) {
+        SCOPED_TRACE(std::string(r.server) + " as " + r.name);
+        const outcome o = shake(world.client(), world.server(r.server), r.name);
+        EXPECT_EQ(o.client, (error{reason::bad_certificate, r.code})) << to_string(o.client);
+        EXPECT_EQ(o.server, (error{reason::auth_failed, r.alert})) << to_string(o.server);
+        EXPECT_EQ(client_note->count, 1);
+        EXPECT_EQ(client_note->last.why, o.client);
+        EXPECT_EQ(client_note->last.name, r.name);
+        EXPECT_TRUE(client_note->last.pin);
+        EXPECT_EQ(client_identity, "");
+    }
+}
+
+TEST_F(pipe_tls_test, the_systems_authorities_do_not_know_ours) {
+    const outcome o = shake({}, world.server());
+    EXPECT_EQ(o.client.why, reason::bad_certificate) << to_string(o.client);
+}
+
+TEST_F(pipe_tls_test, a_pin_takes_exactly_that_key) {
+    shake(world.client(), world.server("selfsigned"));
+    const tls_pin pin = client_note->last.pin.value();
+    tls_options pinned;
+    pinned.pins = {pin};
+    EXPECT_TRUE(shake(pinned, world.server("selfsigned"), "any.name").well());
+    EXPECT_EQ(client_identity, "verified");
+    // Well certified, but another.
+    const outcome o = shake(pinned, world.server());
+    EXPECT_EQ(o.client, (error{reason::bad_certificate, 28})) << to_string(o.client);
+    EXPECT_EQ(o.server.why, reason::auth_failed);
+    pinned.authorities = world.file("authority.pem");
+    EXPECT_FALSE(shake(pinned, world.server()).well()) << "an authority beside a pin opens nothing";
+}
+
+TEST_F(pipe_tls_test, not_verifying_takes_anyone_and_says_so) {
+    tls_options anyone;
+    anyone.verify = false;
+    EXPECT_TRUE(shake(anyone, world.server("expired"), "example.org").well());
+    EXPECT_EQ(client_identity, "unverified");
+}
+
+TEST_F(pipe_tls_test, a_server_may_demand_a_certificate) {
+    tls_options demanding = world.server();
+    demanding.client_authorities = world.file("authority.pem");
+    outcome o = shake(world.client(), demanding);
+    EXPECT_EQ(o.server, (error{reason::auth_failed, 116})) << to_string(o.server);
+    EXPECT_EQ(o.client, (error{reason::auth_failed, 116})) << to_string(o.client);
+
+    tls_options known = world.client();
+    known.certificate = world.file("client.pem");
+    known.private_key = world.file("client.key");
+    EXPECT_TRUE(shake(known, demanding).well());
+    EXPECT_EQ(server_identity, "certificate /CN=laptop");
+
+    demanding.client_authorities = world.file("stranger.pem");
+    o = shake(known, demanding);
+    EXPECT_EQ(o.server.why, reason::bad_certificate) << to_string(o.server);
+    EXPECT_EQ(o.client.why, reason::auth_failed) << to_string(o.client);
+    const tls_pin pin = server_note->last.pin.value();
+
+    tls_options pinned = world.server();
+    pinned.pins = {pin};
+    EXPECT_TRUE(shake(known, pinned).well());
+    EXPECT_EQ(server_identity, pin.to_string());
+}
+
+TEST_F(pipe_tls_test, shared_keys_must_be_the_same) {
+    const std::string one(64, '1'), two(64, '2');
+    tls_options a, b;
+    b.server = true;
+    b.shared_keys = world.key_file("b", "x:" + two + "\nlaptop:" + one + "\n");
+    a.shared_keys = world.key_file("a", "laptop:" + one + "\n");
+    EXPECT_TRUE(shake(a, b).well());
+    EXPECT_EQ(server_identity, "key laptop");
+    EXPECT_EQ(client_identity, "key laptop");
+
+    a.shared_keys = world.key_file("a", "laptop:" + two + "\n");
+    outcome o = shake(a, b);
+    EXPECT_EQ(o.client.why, reason::wrong_key) << to_string(o.client);
+    EXPECT_EQ(o.server.why, reason::wrong_key) << to_string(o.server);
+    EXPECT_EQ(server_note->last.key_id, "laptop");
+
+    a.shared_keys = world.key_file("a", "nobody:" + one + "\n");
+    o = shake(a, b);
+    EXPECT_EQ(o.client.why, reason::wrong_key) << to_string(o.client);
+    EXPECT_EQ(o.server.why, reason::wrong_key) << to_string(o.server);
+    EXPECT_EQ(server_note->last.detail, "no key of that id");
+
+    // One end with a key, the other with certificates.
+    o = shake(world.client(), b);
+    EXPECT_EQ(o.server.why, reason::wrong_key) << to_string(o.server);
+    EXPECT_EQ(o.client.why, reason::auth_failed) << to_string(o.client);
+    a.shared_keys = world.key_file("a", "laptop:" + one + "\n");
+    o = shake(a, world.server());
+    EXPECT_EQ(o.client.why, reason::wrong_key) << to_string(o.client);
+    EXPECT_NE(o.server.why, reason::none);
+}
+
+TEST_F(pipe_tls_test, protocols_inside_must_be_the_same) {
+    tls_options a = world.client(), b = world.server();
+    a.protocol = b.protocol = "stripe/1";
+    EXPECT_TRUE(shake(a, b).well());
+    a.protocol = "http/1.1";
+    EXPECT_EQ(shake(a, b).server.why, reason::protocol_error);
+    b.protocol = "";
+    EXPECT_TRUE(shake(a, b).well()) << "who asks for none takes any";
+}
+
+TEST_F(pipe_tls_test, older_versions_only_where_both_allow_them) {
+    tls_options a = world.client(), b = world.server();
+    a.allow_tls12 = b.allow_tls12 = true;
+    EXPECT_TRUE(shake(a, b).well());
+}
+
+// -- files ------------------------------------------------------------------------------------------
+
+TEST_F(pipe_tls_test, says_which_file_is_wrong) {
+    const std::string text = world.key_file("text", "no certificate\n");
+    const auto fault_of = [&](const tls_options& options) {
+        tls_fault wrong;
+        EXPECT_EQ(tls_credentials::make(world.library(), options, wrong), nullptr);
+        return wrong;
+    };
+    tls_options o = world.server();
+    o.certificate = world.file("nowhere.pem");
+    EXPECT_EQ(fault_of(o).what, o.certificate + ": no such file");
+    o.certificate = text;
+    EXPECT_EQ(fault_of(o).what.find(text + ": no certificate: "), 0u) << fault_of(o).what;
+    o = world.server();
+    o.private_key = text;
+    EXPECT_EQ(fault_of(o).what.find(text + ": no private key: "), 0u) << fault_of(o).what;
+    o.private_key = world.file("client.key");
+    EXPECT_NE(fault_of(o).what.find("mismatch"), std::string::npos) << fault_of(o).what;
+    o = {};
+    o.server = true;
+    EXPECT_NE(fault_of(o).what, "");
+    o = {};
+    o.authorities = text;
+    EXPECT_EQ(fault_of(o).what.find(text + ": "), 0u);
+
+    o.shared_keys = world.key_file("exposed", std::string(64, '3'));
+    fs::permissions(o.shared_keys, fs::perms::others_read, fs::perm_options::add);
+    EXPECT_TRUE(fault_of(o).exposed);
+    EXPECT_EQ(fault_of(o).what.find("3333"), std::string::npos);
+    o.shared_keys = world.key_file("badkey", "id:" + std::string(63, '3'));
+    EXPECT_NE(fault_of(o).what.find("badkey: line 1: "), std::string::npos) << fault_of(o).what;
+    EXPECT_EQ(fault_of(o).what.find("3333"), std::string::npos);
+}
+
+TEST_F(pipe_tls_test, reloads_files_and_keeps_what_it_had_when_they_are_bad) {
+    tls_options b = world.server();
+    for (const char* end : {".pem", ".key"})
+        fs::copy_file(world.file(std::string("server") + end),
+                      world.file(std::string("current") + end),
+                      fs::copy_options::overwrite_existing);
+    b.certificate = world.file("current.pem");
+    b.private_key = world.file("current.key");
+    EXPECT_TRUE(shake(world.client(), b).well());
+    // A connection that lives while the certificate changes.
+    connect(*client_credentials, *server_credentials);
+    const traffic t{5, 100'000};
+    traffic_end a(loop, *client, {.out = t, .in = t});
+    traffic_end s(loop, *server, {.out = t, .in = t});
+    ASSERT_TRUE(wait_until(loop, [&] { return s.received() > 0; }));
+
+    tls_fault wrong;
+    fs::copy_file(world.file("selfsigned.pem"), b.certificate,
+                  fs::copy_options::overwrite_existing);
+    EXPECT_FALSE(server_credentials->reload(wrong)) << "that key is not the certificate's";
+    fs::copy_file(world.file("selfsigned.key"), b.private_key,
+                  fs::copy_options::overwrite_existing);
+    EXPECT_TRUE(server_credentials->reload(wrong)) << wrong.what;
+    EXPECT_TRUE(wait_until(loop, [&] { return a.done() && s.done(); })) << a.story() << s.story();
+
+    connect(*client_credentials, *server_credentials);
+    listener wake_a(*client), wake_b(*server);
+    EXPECT_TRUE(wait_until(loop, [&] { return client->has(io_flag::broken); }));
+    EXPECT_EQ(client->why().why, reason::bad_certificate);
+}
+
+// -- trouble ----------------------------------------------------------------------------------------
+
+TEST_F(pipe_tls_test, a_peer_that_says_nothing_is_given_up) {
+    auto [low, silent] = make_memory_pair(loop);
+    auto pipe = make_checked_pipe(
+        make_tls_pipe(loop, std::move(low), world.key_server(), {.handshake_timeout = 10ms}));
+    listener wake(*pipe);
+    EXPECT_TRUE(wait_until(loop, [&] { return pipe->has(io_flag::broken); }));
+    EXPECT_EQ(pipe->why().why, reason::handshake_timeout);
+    EXPECT_TRUE(silent->has(io_flag::broken));
+}
+
+TEST_F(pipe_tls_test, a_peer_that_speaks_no_tls_is_a_protocol_error) {
+    for (const std::string& said : {std::string("GET / HTTP/1.0\r\n\r\n"),
+                                    std::string("SSH-2.0-OpenSSH\r\n"), std::string(100, '\0')}) {
+        auto [low, stranger] = make_memory_pair(loop);
+        auto pipe = make_checked_pipe(make_tls_pipe(loop, std::move(low), world.key_server()));
+        listener wake(*pipe);
+        chain c;
+        c.append_copy(loop.blocks(), bytes_of(said));
+        EXPECT_TRUE(stranger->send(c).ok());
+        EXPECT_TRUE(wait_until(loop, [&] { return pipe->has(io_flag::broken); }));
+        EXPECT_EQ(pipe->why().why, reason::protocol_error) << to_string(pipe->why());
+    }
+}
+
+// Between the two ends: passes bytes on up to a limit, then does something to them.
+struct tampering {
+    tampering(event_loop& l, std::unique_ptr<io_pipe> left, std::unique_ptr<io_pipe> right)
+        : loop(l), a(std::move(left)), b(std::move(right)) {
+        a->attach(io_handler::to<&tampering::on_pipe>(*this));
+        b->attach(io_handler::to<&tampering::on_pipe>(*this));
+    }
+    void on_pipe(io_flags) {
+        pass(*b, *a, nullptr);
+        pass(*a, *b, &passed);
+    }
+    void pass(io_pipe& from, io_pipe& to, std::size_t* count) {
+        while (from.has(io_flag::readable) && !cut) {
+            chain c;
+            const io_result r =
+                from.recv(c, count ? std::min<std::size_t>(limit - passed, 4096) : 4096);
+            if (r.status == io_status::again) return;
+            if (r.status == io_status::fin) return to.send_fin();
+            if (r.status == io_status::broken) return to.reset();
+            if (count) *count += r.bytes;
+            if (count && flip && passed == limit) {
+                std::string text = c.to_string();
+                text.back() = static_cast<char>(text.back() ^ flip);
+                c.clear();
+                c.append_copy(loop.blocks(), bytes_of(text));
+                limit = static_cast<std::size_t>(-1);
+                flip = 0;
+            }
+            EXPECT_NE(to.send(c).status, io_status::broken);
+            if (count && passed == limit) {
+                cut = true;
+                to.send_fin();
+            }
+        }
+    }
+
+    event_loop& loop;
+    std::unique_ptr<io_pipe> a, b;
+    std::size_t limit = static_cast<std::size_t>(-1);  // of bytes from a to b
+    std::size_t passed = 0;
+    std::uint8_t flip = 0;  // bits of the last byte within the limit; 0: the stream ends there
+    bool cut = false;
+};
+
+struct tampered_test : pipe_tls_test {
+    // A transfer of three records and a FIN, with trouble at byte `limit` of what the client sends. True: nothing happened.
+    bool transfer(std::size_t limit, std::uint8_t flip) {
+        auto [low_a, mid_a] = make_memory_pair(loop);
+        auto [mid_b, low_b] = make_memory_pair(loop);
+        tampering between(loop, std::move(mid_a), std::move(mid_b));
+        between.limit = limit;
+        between.flip = flip;
+        // A length that was made greater is waited for.
+        const tls_pipe_options patience{.handshake_timeout = flip ? duration(200ms) : 5s};
+        client =
+            make_checked_pipe(make_tls_pipe(loop, std::move(low_a), world.key_client(), patience));
+        server =
+            make_checked_pipe(make_tls_pipe(loop, std::move(low_b), world.key_server(), patience));
+        const traffic up{3, 36, 12}, down{4, 0};
+        traffic_end a(loop, *client, {.out = up, .in = down});
+        traffic_end b(loop, *server, {.out = down, .in = up});
+        EXPECT_TRUE(wait_until(loop, [&] {
+            return b.done() || b.break_received() || server->has(io_flag::broken);
+        })) << b.story();
+        loop.turn(loop.now());
+        EXPECT_EQ(b.sink().fault(), "");
+        EXPECT_TRUE(!b.fin_received() || b.sink().complete()) << "a cut stream looked finished";
+        why = server->why();
+        whole = between.passed;
+        const bool well = b.done();
+        client.reset();
+        server.reset();
+        return well;
+    }
+    error why;
+    std::size_t whole = 0;
+};
+
+TEST_F(tampered_test, a_cut_at_any_byte_is_a_break) {
+    std::size_t at = 0;
+    int missing = 0;
+    for (;; ++at) {
+        ASSERT_LT(at, 5000u);
+        if (transfer(at + 1, 0)) break;
+        EXPECT_TRUE(why) << at;
+        if (why.why == reason::missing_close) ++missing;
+    }
+    EXPECT_GT(at, 300u);
+    EXPECT_GT(missing, 36) << "behind the handshake every cut is one without close_notify";
+}
+
+TEST_F(tampered_test, a_flipped_bit_anywhere_is_a_break_or_nothing) {
+    ASSERT_TRUE(transfer(static_cast<std::size_t>(-1), 0));
+    const std::size_t all = whole;
+    int broke = 0;
+    for (std::size_t at = 1; at <= all; ++at) {
+        if (!transfer(at, static_cast<std::uint8_t>(1u << (at % 8)))) ++broke;
+    }
+    // A few bytes of record headers and of the greeting mean nothing.
+    EXPECT_GT(broke, static_cast<int>(all) * 9 / 10) << "of " << all;
+}
+
+TEST_F(pipe_tls_test, fails_cleanly_at_every_call) {
+    const traffic up{41, 20'000, 3000}, down{42, 15'000, 3000};
+    bool passed = false;
+    std::size_t n = 0;
+    for (; !passed; ++n) {
+        SCOPED_TRACE("fail at call " + std::to_string(n));
+        ASSERT_LT(n, 10'000u);
+        auto [low_a, low_b] = make_memory_pair(loop, {.capacity = 1000});
+        auto a = make_checked_pipe(make_tls_pipe(loop,
+                                                 make_faulty_pipe(loop, std::move(low_a),
+                                                                  {.seed = 3,
+                                                                   .max_chunk = 700,
+                                                                   .delay = 0ns,
+                                                                   .fail_at = n,
+                                                                   .failure = {reason::timed_out}}),
+                                                 world.key_client()));
+        auto b = make_checked_pipe(make_tls_pipe(loop, std::move(low_b), world.key_server()));
+        traffic_end end_a(loop, *a, {.out = up, .in = down});
+        traffic_end end_b(loop, *b, {.out = down, .in = up});
+        ASSERT_TRUE(wait_until(loop,
+                               [&] {
+                                   const bool a_over = end_a.done() || a->has(io_flag::broken);
+                                   const bool b_over = end_b.done() || end_b.break_received();
+                                   return a_over && b_over;
+                               }))
+            << end_a.story() << "\n"
+            << end_b.story();
+        EXPECT_EQ(end_a.sink().fault(), "");
+        EXPECT_EQ(end_b.sink().fault(), "");
+        passed = end_a.done() && end_b.done() && !a->has(io_flag::broken);
+        if (!end_a.done()) {
+            EXPECT_EQ(a->why().why, reason::timed_out);
+        }
+        EXPECT_TRUE(!end_a.fin_received() || end_a.sink().complete());
+        EXPECT_TRUE(!end_b.fin_received() || end_b.sink().complete());
+        if (end_a.done() && end_b.done()) break;
+    }
+    EXPECT_GT(n, 50u);
+}
+
+// -- the end ----------------------------------------------------------------------------------------
+
+// A peer that says close_notify and then leaves the connection open: the end is not waited for for ever.
+TEST_F(pipe_tls_test, finishes_though_the_pipe_below_stays_open) {
+    auto [low_a, mid_a] = make_memory_pair(loop);
+    auto [mid_b, low_b] = make_memory_pair(loop);
+    struct no_fin {
+        io_pipe &a, &b;
+        void on_pipe(io_flags) {
+            pass(a, b);
+            pass(b, a);
+        }
+        static void pass(io_pipe& from, io_pipe& to) {
+            chain c;
+            while (from.has(io_flag::readable) && from.recv(c, 4096).ok())
+                EXPECT_TRUE(to.send(c).ok());
+        }
+    } between{*mid_a, *mid_b};
+    mid_a->attach(io_handler::to<&no_fin::on_pipe>(between));
+    mid_b->attach(io_handler::to<&no_fin::on_pipe>(between));
+    auto a = make_checked_pipe(make_tls_pipe(loop, std::move(low_a), world.key_client()));
+    auto b = make_checked_pipe(make_tls_pipe(loop, std::move(low_b), world.key_server()));
+    const traffic t{6, 1000};
+    traffic_end end_a(loop, *a, {.out = t, .in = t}), end_b(loop, *b, {.out = t, .in = t});
+    EXPECT_TRUE(wait_until(loop, [&] { return end_a.done() && end_b.done(); }))
+        << end_a.story() << end_b.story();
+}
+
+TEST_F(pipe_tls_test, what_waits_below_is_bounded_by_what_was_asked_for) {
+    auto [low_a, low_b] = make_memory_pair(loop, {.capacity = 1000});
+    auto a = make_tls_pipe(loop, std::move(low_a), world.key_client());
+    auto b = make_tls_pipe(loop, std::move(low_b), world.key_server());
+    a->keep_unsent(16 * kib);
+    const traffic t{7, 1 * mib};
+    traffic_end end_a(loop, *a, {.out = t}), end_b(loop, *b, {.in = t, .receive = false});
+    EXPECT_TRUE(settle(loop, [&] { return a->has(io_flag::ready) && !a->has(io_flag::writable); }));
+    // A batch here; what the far end took in and decrypted without being asked; the pipe between.
+    EXPECT_LE(end_a.sent(), (16 + 16 + 64) * kib);
+    end_b.start_receiving();
+    end_a.finish();
+    EXPECT_TRUE(wait_until(loop, [&] { return end_b.sink().complete(); })) << end_b.story();
+}
+
+TEST_F(pipe_tls_test, describes_itself) {
+    connect(world.key_client(), world.key_server());
+    EXPECT_EQ(describe(*client).find("tls < tcp 127.0.0.1:"), 0u) << describe(*client);
+}
+
+}  // namespace
+}  // namespace libp
