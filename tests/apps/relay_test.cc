@@ -206,7 +206,7 @@ TEST(tcp_proxy, once_exits_with_the_status_of_its_connection) {
             << proxy.errors();
     }
     {
-        spawned_program proxy(proxy_with({"-1", "-r", "127.0.0.1:0", "no-such-host.invalid:1"}));
+        spawned_program proxy(proxy_with({"-1", "-r", "127.0.0.1:0", no_such_name}));
         test_socket client = test_socket::connect(proxy.wait_announced());
         EXPECT_EQ(proxy.wait_exit(), 68);
     }

@@ -27,7 +27,7 @@ TEST(SpliceAnywhere, SaysWhetherItCan) {
         return;
     }
     ASSERT_TRUE(made) << to_string(made.error());
-    EXPECT_GE(made->capacity(), std::size_t{64} * 1024);
+    EXPECT_GE(made->capacity(), 4096u);  // what Linux gives a user who has used up his share
     EXPECT_EQ(made->held(), 0u);
 }
 
