@@ -73,12 +73,14 @@ startup_result make_plan(const proxy_settings& settings, const std::vector<std::
     plan.purpose = "raw relay";
     if (plan.letter == 'c') {
         plan.purpose = "client-facing, plain streams in, datagrams out";
+        add_tls_layer(settings.common.tls, plan.target);
         add_datagrams(plan.target, settings.max_datagram);
     } else if (plan.letter == 's') {
         plan.purpose = "server-facing, datagrams in, plain streams out";
+        add_tls_layer(settings.common.tls, plan.listen);
         add_datagrams(plan.listen, settings.max_datagram);
     }
-    return std::nullopt;
+    return check_tls_used(settings.common.tls, {&plan.listen, &plan.target});
 }
 
 }  // namespace

@@ -45,8 +45,9 @@ option_setter into_scheduler(stripe::scheduler& to) {
 }
 
 option_table make_table(striper_settings& to) {
-    option_table table(program, {"[-r LISTEN] [TARGET]", "-c LISTEN PATH [PATH...]",
-                                 "-s LISTEN [-s LISTEN...] TARGET"});
+    option_table table(
+        program, {"[-r LISTEN] [TARGET]", "-c LISTEN PATH [PATH...]",
+                  "-s LISTEN [-s LISTEN...] TARGET", "keygen     (a new key for --psk-file)"});
     table.group("Modes (default: relay 0.0.0.0:55555 to 127.0.0.1:22):");
     table.add({'c', {}, "LISTEN", "client side: a stream for each connection", into_mode(to, 'c')});
     table.add({'s',
@@ -107,6 +108,7 @@ int relay(const striper_settings& settings, const std::vector<std::string>& oper
     if (auto e = parse_listen(listen, "55555", false, plan.listen)) return finish(e);
     if (auto e = parse_target(operands.empty() ? "127.0.0.1:22" : operands[0], "22", plan.target))
         return finish(e);
+    if (auto e = check_tls_used(plan.settings.tls, {&plan.listen, &plan.target})) return finish(e);
     return plan.settings.explain ? print(explain(plan)) : run_relay(plan);
 }
 
@@ -124,15 +126,19 @@ int client(const striper_settings& settings, const std::vector<std::string>& ope
     if (operands.empty())
         return finish(usage_error("-c needs a PATH: where the server listens",
                                   "tcp-striper -c " + settings.listen[0] + " relay.example:8443"));
-    stripe_client_plan plan{program, {}, {}, settings.stripe};
+    stripe_client_plan plan{program, {}, {}, {}, settings.stripe};
+    const tls_settings& tls = settings.stripe.common.tls;
     if (auto e = parse_listen(settings.listen[0], "55555", true, plan.listen)) return finish(e);
     for (const std::string& text : operands) {
         stack_spec spec;
         stripe::path path;
         if (auto e = parse_path(text, spec)) return finish(e);
+        add_tls_layer(tls, spec);
         if (auto e = path_of(spec, path)) return finish(e);
         plan.paths.push_back(std::move(path));
+        plan.path_specs.push_back(std::move(spec));
     }
+    if (auto e = check_tls_used(tls, plan.listen, plan.path_specs)) return finish(e);
     if (settings.stripe.scheduler == stripe::scheduler::backup) rank_in_order(plan.paths);
     const auto dealt = stripe::deal_subflows(plan.paths, settings.stripe.subflows);
     if (std::accumulate(dealt.begin(), dealt.end(), std::size_t{0}) > most_subflows)
@@ -149,9 +155,12 @@ int server(const striper_settings& settings, const std::vector<std::string>& ope
     for (const std::string& text : settings.listen) {
         stack_spec listen;
         if (auto e = parse_subflow_listen(text, "55555", listen)) return finish(e);
+        add_tls_layer(settings.stripe.common.tls, listen);
         plan.listen.push_back(std::move(listen));
     }
     if (auto e = parse_target(operands[0], "22", plan.target)) return finish(e);
+    if (auto e = check_tls_used(settings.stripe.common.tls, plan.target, plan.listen))
+        return finish(e);
     return plan.settings.common.explain ? print(explain(plan)) : run_stripe_server(plan);
 }
 
@@ -165,5 +174,7 @@ int main(int argc, char** argv) {
         return *status;
     if (settings.mode == 'c') return client(settings, operands);
     if (settings.mode == 's') return server(settings, operands);
+    if (settings.mode == 0 && operands == std::vector<std::string>{"keygen"})
+        return print(new_tls_key() + "\n");
     return relay(settings, operands);
 }

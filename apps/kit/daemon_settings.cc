@@ -36,6 +36,35 @@ option_setter into_keepalive(tcp_options& to) {
     return [&to](std::string_view value) { return parse_keepalive(value, to); };
 }
 
+option_setter into_pin(std::vector<tls_pin>& to) {
+    return [&to](std::string_view value) {
+        const auto pin = tls_pin::parse(value);
+        if (!pin) return "'" + std::string(value) + "' is not sha256: and 44 characters of base64";
+        to.push_back(*pin);
+        return std::string();
+    };
+}
+
+void add_tls_options(option_table& table, tls_settings& to) {
+    table.group("Encryption (off), by the system's OpenSSL:");
+    table.add({0, "tls", {}, "TLS on the side that leads to the other end", into_flag(to.on)});
+    table.add({0, "psk-file", "FILE", "TLS with a shared key, the same file at both ends",
+               into_text(to.psk_file)});
+    table.add({0, "cert", "FILE", "our certificate and its chain", into_text(to.certificate)});
+    table.add(
+        {0, "key", "FILE", "its private key, if not in the same file", into_text(to.private_key)});
+    table.add(
+        {0, "ca", "FILE", "trust these authorities, not the system's", into_text(to.authorities)});
+    table.add({0, "client-ca", "FILE", "server: demand a certificate from these authorities",
+               into_text(to.client_authorities)});
+    table.add({0, "server-name", "NAME", "the name that the server's certificate is for",
+               into_text(to.server_name)});
+    table.add({0, "pin", "sha256:HASH", "trust this public key alone; may be repeated",
+               into_pin(to.pins)});
+    table.add({0, "insecure", {}, "trust anybody", into_flag(to.insecure)});
+    table.add({0, "tls12", {}, "allow TLS 1.2 too", into_flag(to.allow_tls12)});
+}
+
 void add_log_options(option_table& table, daemon_settings& to) {
     table.group("Output (stderr, but for --help, --version and --explain):");
     table.add({'v', {}, {}, "log more; -vv: everything", into_verbosity(to.verbosity)});
@@ -73,6 +102,7 @@ void add_daemon_options(option_table& table, daemon_settings& to) {
                into_keepalive(to.tcp)});
     table.add({0, "drain", "DUR", "after TERM or INT, time for connections to end (30s)",
                into_duration(to.drain)});
+    add_tls_options(table, to.tls);
     add_log_options(table, to);
 }
 

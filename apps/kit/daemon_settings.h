@@ -5,6 +5,7 @@
 
 #include <kit/log_output.h>
 #include <kit/option_table.h>
+#include <kit/tls_setup.h>
 
 #include <libp/socket.h>
 #include <libp/time.h>
@@ -25,6 +26,7 @@ struct daemon_settings {
     duration linger{60s};
     duration drain{30s};
     tcp_options tcp;
+    tls_settings tls;
 
     std::string announce;  // a descriptor's number or a file's name; empty: off
     log_level verbosity = log_level::info;

@@ -12,23 +12,36 @@ class far_connect::connecting final : public attempt {
 
   private:
     void on_done(result<std::unique_ptr<io_pipe>> pipe) {
-        made m;
-        m.why = pipe.error();
-        if (pipe) {
-            m.pipe = wrap_in_filters(owner_.loop_, *std::move(pipe), owner_.to_);
-            m.at = compact_address(connector_.connected_to());
-        }
-        call_(std::move(m));
+        if (!pipe) return call_({nullptr, pipe.error(), {}});
+        pipe_ = wrap_in_filters(owner_.loop_, *std::move(pipe), owner_.to_, owner_.tls_);
+        if (pipe_->has(io_flag::ready)) return finish();
+        pipe_->attach(io_handler::to<&connecting::on_pipe>(*this));
+    }
+    void on_pipe(io_flags risen) {
+        if (risen.has(io_flag::broken)) return fail();
+        if (risen.has(io_flag::ready)) finish();
+    }
+    void finish() { call_({std::move(pipe_), {}, compact_address(connector_.connected_to())}); }
+    void fail() {
+        const error why = pipe_->why();
+        owner_.loop_.retire(std::move(pipe_));
+        call_({nullptr, why, compact_address(connector_.connected_to())});
     }
 
     far_connect& owner_;
     done call_;
     io_connector connector_;
+    std::unique_ptr<io_pipe> pipe_;  // while it shakes hands
 };
 
 far_connect::far_connect(event_loop& loop, resolver& names, const stack_spec& to,
-                         const connector_options& options)
-    : loop_(loop), names_(names), to_(to), options_(options), name_(to.address.to_string()) {}
+                         const connector_options& options, const stack_tls& tls)
+    : loop_(loop),
+      names_(names),
+      to_(to),
+      options_(options),
+      tls_(tls),
+      name_(to.address.to_string()) {}
 
 std::unique_ptr<far_end::attempt> far_connect::start(done call) {
     return std::make_unique<connecting>(*this, call);

@@ -1,6 +1,6 @@
 #pragma once
 
-// The far end that is an address: connects to it, and puts the filters of its spec on top.
+// The far end that is an address: connects to it, puts the filters of its spec on top, and waits until those have shaken hands.
 
 #include <kit/far_end.h>
 
@@ -11,9 +11,9 @@ namespace libp::app {
 
 class far_connect final : public far_end {
   public:
-    // Everything given outlives this.
+    // Everything given outlives this; `tls` may be filled in later, before the first start().
     far_connect(event_loop& loop, resolver& names, const stack_spec& to,
-                const connector_options& options);
+                const connector_options& options, const stack_tls& tls);
 
     std::unique_ptr<attempt> start(done call) override;
     const std::string& name() const noexcept override { return name_; }
@@ -25,6 +25,7 @@ class far_connect final : public far_end {
     resolver& names_;
     const stack_spec& to_;
     connector_options options_;
+    const stack_tls& tls_;
     std::string name_;
 };
 

@@ -42,8 +42,14 @@ startup_error cannot_bind(const socket_address& at, const error& e, char letter)
 }  // namespace
 
 listeners::listeners(event_loop& loop, const log& out, const stack_spec& at, const tcp_options& tcp,
-                     arrival arrived)
-    : loop_(loop), log_(out), spec_(at), tcp_(tcp), arrived_(arrived) {}
+                     arrival arrived, const stack_tls& tls)
+    : loop_(loop),
+      log_(out),
+      spec_(at),
+      tcp_(tcp),
+      tls_(tls),
+      arrived_(arrived),
+      strangers_(loop, most_handshakes, arrived) {}
 
 listeners::~listeners() {
     for (auto& l : open_)
@@ -123,6 +129,7 @@ void listeners::close() {
         loop_.retire(std::move(l));
     }
     open_.clear();
+    strangers_.clear();
 }
 
 void listeners::on_accept(unique_fd fd, const socket_address& peer) {
@@ -131,7 +138,11 @@ void listeners::on_accept(unique_fd fd, const socket_address& peer) {
         // The connection is as good without; if it is dead already, the pipe will say so.
         std::ignore = set_tcp_options(fd.get(), tcp_);
     }
-    arrived_(wrap_in_filters(loop_, make_socket_pipe(loop_, std::move(fd), peer), spec_), peer);
+    auto pipe = wrap_in_filters(loop_, make_socket_pipe(loop_, std::move(fd), peer), spec_, tls_);
+    if (tls_.credentials)
+        strangers_.add(std::move(pipe), peer);
+    else
+        arrived_(std::move(pipe), peer);
 }
 
 void listeners::on_trouble(error why) {

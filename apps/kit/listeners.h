@@ -4,10 +4,12 @@
 //
 // A name with several addresses is bound at each of them (one that the system cannot have here, such as
 // ::1 without IPv6, is skipped as long as another works). What is accepted is wrapped in LISTEN's filters and
-// handed over as a pipe.
+// handed over as a pipe, once it is ready: a stranger that has to shake hands first (TLS) takes none of the owner's
+// places, and there are at most `most_handshakes` of those.
 //
 // TCP options are set once, on the listening socket, where the system lets accepted sockets inherit them.
 
+#include <kit/handshakes.h>
 #include <kit/startup_error.h>
 
 #include <libp/event_loop.h>
@@ -24,10 +26,12 @@ namespace libp::app {
 
 class listeners {
   public:
-    using arrival = delegate<void(std::unique_ptr<io_pipe>, const socket_address& peer)>;
+    using arrival = handshakes::arrival;
+    static constexpr std::size_t most_handshakes = 256;
 
+    // `tls` is for where the spec has that layer, outlives this, and may be filled in later, before open().
     listeners(event_loop& loop, const log& out, const stack_spec& at, const tcp_options& tcp,
-              arrival arrived);
+              arrival arrived, const stack_tls& tls);
     ~listeners();
     listeners(const listeners&) = delete;
     listeners& operator=(const listeners&) = delete;
@@ -55,7 +59,9 @@ class listeners {
     const log& log_;
     const stack_spec& spec_;
     tcp_options tcp_;
+    const stack_tls& tls_;
     arrival arrived_;
+    handshakes strangers_;
     std::vector<std::unique_ptr<io_listener>> open_;
     bool closed_ = false;
 };

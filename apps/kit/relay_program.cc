@@ -28,7 +28,7 @@ startup_result connector_options_of(const relay_plan& plan, connector_options& t
 
 }  // namespace
 
-std::string explain_stack(const stack_spec& spec) {
+std::string explain_layers(const stack_spec& spec) {
     std::string text;
     for (const layer_spec& f : spec.filters) {
         text += f.name;
@@ -36,6 +36,11 @@ std::string explain_stack(const stack_spec& spec) {
             text += "," + o.key + "=" + o.value;
         text += " over ";
     }
+    return text;
+}
+
+std::string explain_stack(const stack_spec& spec) {
+    const std::string text = explain_layers(spec);
     if (spec.base == stack_spec::base_kind::stdio) return text + "stdin and stdout";
     return text + (spec.address.is_unix() ? "unix " : "tcp ") + spec.address.to_string();
 }
@@ -71,8 +76,13 @@ void log_limits(const log& out, const resource_limits& limits) {
     out.write(log_level::warn, "limit", {{"max-conns", limits.max_conns}, {"why", limits.warning}});
 }
 
-void report_session(std::string_view program, const std::string& where, exit_code code, error why) {
+void report_session(std::string_view program, const std::string& where, exit_code code, error why,
+                    const tls_refusal& last) {
     if (code == exit_code::ok || !why) return;
+    if (auto e = auth_error(where, why, last)) {
+        report(program, *e);
+        return;
+    }
     bool connected = code != exit_code::unavailable && code != exit_code::no_host;
     std::string what = connected ? "session" : "connect: " + where;
     report(program, {code, what + ": " + to_string(why), {}});
@@ -90,8 +100,17 @@ int run_relay(const relay_plan& plan) {
     resource_limits limits = limits_of(plan, usable_fds(loop.backend()));
     splice_pool pool(limits.splice_pipes);
     resolver names;
+    tls_setup tls(loop, out);
+    stack_tls near_tls, far_tls;
+    if (auto e =
+            tls.prepare(plan.listen, true, settings.tls, settings.handshake_timeout, {}, near_tls))
+        return failed(*e);
+    if (auto e =
+            tls.prepare(plan.target, false, settings.tls, settings.handshake_timeout, {}, far_tls))
+        return failed(*e);
     daemon life(loop, out, settings.once, settings.drain);
-    far_connect far(loop, names, plan.target, connecting);
+    life.on_hangup(delegate<void()>::to<&tls_setup::reload>(tls));
+    far_connect far(loop, names, plan.target, connecting, far_tls);
     relay_server server(loop, out,
                         {.max_conns = limits.max_conns,
                          .once = settings.once,
@@ -103,7 +122,7 @@ int run_relay(const relay_plan& plan) {
                                     .linger = settings.linger}},
                         far, life.settled());
     listeners doors(loop, out, plan.listen, settings.tcp,
-                    listeners::arrival::to<&relay_server::arrived>(server));
+                    listeners::arrival::to<&relay_server::arrived>(server), near_tls);
     server.hold_back(doors);
 
     if (auto e = doors.open(plan.letter)) return failed(*e);
@@ -112,7 +131,8 @@ int run_relay(const relay_plan& plan) {
     if (auto e = announce(settings.announce, doors.addresses())) return failed(*e);
 
     exit_code code = life.run(server);
-    if (settings.once) report_session(plan.program, far.name(), code, server.last_error());
+    if (settings.once)
+        report_session(plan.program, far.name(), code, server.last_error(), tls.last_refusal());
     return static_cast<int>(code);
 }
 

@@ -28,11 +28,14 @@ int run_relay(const relay_plan& plan);
 
 // Parts of explanations that others share.
 std::string explain_stack(const stack_spec& spec);
+// Its filters alone: "dgm,max=64k over tls over ", or nothing.
+std::string explain_layers(const stack_spec& spec);
 std::string explain_limits(const daemon_settings& settings, const resource_limits& limits);
 
 // Warns of fewer connections than were asked for.
 void log_limits(const log& out, const resource_limits& limits);
 // Reports how a one-shot session to `where` failed; silent when it did not.
-void report_session(std::string_view program, const std::string& where, exit_code code, error why);
+void report_session(std::string_view program, const std::string& where, exit_code code, error why,
+                    const tls_refusal& last);
 
 }  // namespace libp::app

@@ -35,6 +35,13 @@ startup_result only_options(const stack_spec& spec, std::string_view text,
     return std::nullopt;
 }
 
+startup_result only_tls(const stack_spec& spec, std::string_view text, const char* place) {
+    if (spec.filters.empty() || (spec.filters.size() == 1 && spec.filters[0].name == "tls"))
+        return std::nullopt;
+    return bad_spec("'" + std::string(text) + "': layers other than tls are unsupported under " +
+                    place);
+}
+
 startup_result parse_connecting(std::string_view text, std::string_view default_port,
                                 stack_spec& to) {
     if (auto e = parse(text, default_port, to)) return e;
@@ -66,8 +73,7 @@ startup_result parse_listen(std::string_view text, std::string_view default_port
 startup_result parse_subflow_listen(std::string_view text, std::string_view default_port,
                                     stack_spec& to) {
     if (auto e = parse_any_listen(text, default_port, false, to)) return e;
-    if (!to.filters.empty())
-        return bad_spec("'" + std::string(text) + "': layers are unsupported under subflows");
+    if (auto e = only_tls(to, text, "subflows")) return e;
     return only_options(to, text, {"name", "cc"}, "a listener for subflows");
 }
 
@@ -81,8 +87,7 @@ startup_result parse_path(std::string_view text, stack_spec& to) {
     if (auto e = only_options(
             to, text, {"name", "bind", "dev", "cc", "n", "weight", "backup", "crc"}, "a path"))
         return e;
-    if (to.filters.empty()) return std::nullopt;
-    return bad_spec("'" + std::string(text) + "': layers are unsupported under a path");
+    return only_tls(to, text, "a path");
 }
 
 startup_result parse_target_pair(std::string_view host, std::string_view port, stack_spec& to) {
@@ -140,7 +145,8 @@ startup_result path_of(const stack_spec& spec, stripe::path& to) {
     to.subflows = number("n", 0);
     to.weight = static_cast<unsigned>(number("weight", 1));
     to.rank = says("backup", "yes") ? 1 : 0;
-    to.payload_crc = !says("crc", "no");
+    // What is encrypted is authenticated, which is more than a checksum.
+    to.payload_crc = spec.filter("tls") ? says("crc", "yes") : !says("crc", "no");
     return std::nullopt;
 }
 

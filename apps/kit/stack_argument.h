@@ -18,10 +18,10 @@ startup_result parse_listen(std::string_view text, std::string_view default_port
                             stack_spec& to);
 // TARGET. Without a default port one must be given. No host is this host.
 startup_result parse_target(std::string_view text, std::string_view default_port, stack_spec& to);
-// LISTEN for subflows: no filters; cc= is theirs.
+// LISTEN for subflows: no filters but tls; cc= is theirs.
 startup_result parse_subflow_listen(std::string_view text, std::string_view default_port,
                                     stack_spec& to);
-// PATH: a target that subflows go over; no filters, and options of its own (--help says which).
+// PATH: a target that subflows go over; no filters but tls, and options of its own (--help says which).
 startup_result parse_path(std::string_view text, stack_spec& to);
 // HOST and PORT as two operands, the way the ancestors took them.
 startup_result parse_target_pair(std::string_view host, std::string_view port, stack_spec& to);

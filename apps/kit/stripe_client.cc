@@ -54,12 +54,12 @@ class client {
           out_(lines_, settings_.verbosity),
           life_(loop_, out_, settings_.once || from_stdin(plan), settings_.drain),
           limits_(stripe_limits(plan.settings, usable_fds(loop_.backend()))),
+          tls_(loop_, out_),
           node_(loop_, out_, client_node_options(plan)),
-          dialer_(loop_, names_, node_, out_, plan.paths, dialer_options_of(plan)),
           far_(loop_, node_, settings_.connect_timeout),
           server_(loop_, out_, relay_options_of(), far_, life_.settled()),
           doors_(loop_, out_, plan.listen, settings_.tcp,
-                 listeners::arrival::to<&relay_server::arrived>(server_)) {}
+                 listeners::arrival::to<&relay_server::arrived>(server_), near_tls_) {}
 
     int run();
 
@@ -73,11 +73,15 @@ class client {
                            .idle = settings_.idle_timeout,
                            .linger = settings_.linger}};
     }
+    startup_result prepare_tls(std::vector<stripe::path>& paths);
     startup_result open();
-    void hangup() { dialer_.retry_now(); }
+    void hangup() {
+        tls_.reload();
+        dialer_->retry_now();
+    }
     void status() { log_subflows(out_, node_); }
     void farewell() {
-        dialer_.stop();
+        dialer_->stop();
         node_.close(delegate<void()>::to<&daemon::end>(life_));
     }
 
@@ -89,14 +93,34 @@ class client {
     resolver names_;
     daemon life_;
     resource_limits limits_;
+    tls_setup tls_;
+    stack_tls near_tls_;
     stripe::node node_;
-    stripe::dialer dialer_;
+    std::optional<stripe::dialer> dialer_;  // from open() on
     far_stream far_;
     relay_server server_;
     listeners doors_;
 };
 
+startup_result client::prepare_tls(std::vector<stripe::path>& paths) {
+    if (auto e = tls_.prepare(plan_.listen, true, settings_.tls, settings_.handshake_timeout, {},
+                              near_tls_))
+        return e;
+    for (std::size_t i = 0; i < paths.size(); ++i) {
+        stack_tls tls;
+        if (auto e = tls_.prepare(plan_.path_specs[i], false, settings_.tls,
+                                  settings_.handshake_timeout, stripe_protocol, tls))
+            return e;
+        paths[i].tls = tls.credentials;
+        paths[i].tls_options = tls.options;
+    }
+    return std::nullopt;
+}
+
 startup_result client::open() {
+    std::vector<stripe::path> paths = plan_.paths;
+    if (auto e = prepare_tls(paths)) return e;
+    dialer_.emplace(loop_, names_, node_, out_, std::move(paths), dialer_options_of(plan_));
     if (from_stdin(plan_)) {
         server_.arrived(make_fd_pipe(loop_, unique_fd(stdin_fd), unique_fd(stdout_fd)), {});
         return std::nullopt;
@@ -115,7 +139,8 @@ int client::run() {
     if (auto e = open()) return report(plan_.program, *e);
     exit_code code = life_.run(server_);
     if (server_.options().once)
-        report_session(plan_.program, path_names(plan_), code, server_.last_error());
+        report_session(plan_.program, path_names(plan_), code, server_.last_error(),
+                       tls_.last_refusal());
     return static_cast<int>(code);
 }
 
@@ -142,7 +167,8 @@ std::string explain(const stripe_client_plan& plan) {
                        std::to_string(all) + " subflows\n  listens   " +
                        explain_stack(plan.listen) + "\n";
     for (std::size_t i = 0; i < plan.paths.size(); ++i)
-        text += "  path      " + explain_path(plan.paths[i], dealt[i]) + "\n";
+        text += "  path      " + explain_layers(plan.path_specs[i]) +
+                explain_path(plan.paths[i], dealt[i]) + "\n";
     text += "  sends     by the scheduler '" + std::string(name_of(plan.settings.scheduler)) +
             "'\n  resumes   a session without any subflow lives " +
             duration_text(plan.settings.resume) + "\n";

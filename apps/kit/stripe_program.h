@@ -21,6 +21,8 @@
 namespace libp::app {
 
 inline constexpr std::size_t most_subflows = 64;
+// What TLS below subflows is told is spoken inside (ALPN).
+inline constexpr const char* stripe_protocol = "stripe/1";
 
 struct stripe_settings {
     stripe::scheduler scheduler = stripe::scheduler::automatic;
@@ -33,6 +35,7 @@ struct stripe_client_plan {
     std::string program;
     stack_spec listen;
     std::vector<stripe::path> paths;
+    std::vector<stack_spec> path_specs;  // what they were made from
     stripe_settings settings;
 };
 

@@ -35,7 +35,8 @@ class server {
           out_(lines_, settings_.verbosity),
           life_(loop_, out_, settings_.once, settings_.drain),
           limits_(stripe_limits(plan.settings, usable_fds(loop_.backend()))),
-          far_(loop_, names_, plan.target, connecting),
+          tls_(loop_, out_),
+          far_(loop_, names_, plan.target, connecting, far_tls_),
           node_(loop_, out_, server_node_options(plan),
                 stripe::node::stream_handler::to<&server::offered>(*this)),
           streams_(loop_, out_, relay_options_of(), far_, life_.settled()) {}
@@ -52,17 +53,30 @@ class server {
                            .idle = settings_.idle_timeout,
                            .linger = settings_.linger}};
     }
+    // A listener for subflows.
+    struct door {
+        door(server& o, const stack_spec& at, const tcp_options& tcp)
+            : of(o),
+              open(o.loop_, o.out_, at, tcp, listeners::arrival::to<&door::arrived>(*this), tls) {}
+        void arrived(std::unique_ptr<io_pipe> subflow, const socket_address& peer) {
+            // What is encrypted is authenticated, which is more than a checksum.
+            of.node_.adopt(std::move(subflow),
+                           stripe::subflow_path{.name = peer.to_string(),
+                                                .payload_crc = tls.credentials == nullptr},
+                           nullptr, 0);
+        }
+        server& of;
+        stack_tls tls;
+        listeners open;
+    };
     startup_result open();
-    void arrived(std::unique_ptr<io_pipe> subflow, const socket_address& peer) {
-        node_.adopt(std::move(subflow), peer.to_string());
-    }
     void offered(std::unique_ptr<stripe::stream_pipe> stream, const stripe::open_request& request) {
         streams_.offered(std::move(stream), request);
     }
     void status() { log_subflows(out_, node_); }
     void farewell() {
         for (const auto& d : doors_)
-            d->close();
+            d->open.close();
         node_.close(delegate<void()>::to<&daemon::end>(life_));
     }
 
@@ -74,22 +88,30 @@ class server {
     resolver names_;
     daemon life_;
     resource_limits limits_;
+    tls_setup tls_;
+    stack_tls far_tls_;
     far_connect far_;
     stripe::node node_;
     relay_server streams_;
-    std::vector<std::unique_ptr<listeners>> doors_;
+    std::vector<std::unique_ptr<door>> doors_;
 };
 
 startup_result server::open() {
+    if (auto e = tls_.prepare(plan_.target, false, settings_.tls, settings_.handshake_timeout, {},
+                              far_tls_))
+        return e;
     std::vector<socket_address> bound;
     for (const stack_spec& at : plan_.listen) {
         tcp_options tcp = subflow_tcp_options(plan_.settings);
         if (auto e = congestion_control_of(at, tcp.congestion_control)) return e;
-        doors_.push_back(std::make_unique<listeners>(
-            loop_, out_, at, tcp, listeners::arrival::to<&server::arrived>(*this)));
-        if (auto e = doors_.back()->open('s')) return e;
-        doors_.back()->log_open(name_of(at, "main"));
-        for (const socket_address& a : doors_.back()->addresses())
+        doors_.push_back(std::make_unique<door>(*this, at, tcp));
+        door& d = *doors_.back();
+        if (auto e = tls_.prepare(at, true, settings_.tls, settings_.handshake_timeout,
+                                  stripe_protocol, d.tls))
+            return e;
+        if (auto e = d.open.open('s')) return e;
+        d.open.log_open(name_of(at, "main"));
+        for (const socket_address& a : d.open.addresses())
             bound.push_back(a);
     }
     return announce(settings_.announce, bound);
@@ -97,11 +119,14 @@ startup_result server::open() {
 
 int server::run() {
     life_.on_status(delegate<void()>::to<&server::status>(*this));
+    life_.on_hangup(delegate<void()>::to<&tls_setup::reload>(tls_));
     life_.on_farewell(delegate<void()>::to<&server::farewell>(*this));
     log_limits(out_, limits_);
     if (auto e = open()) return report(plan_.program, *e);
     exit_code code = life_.run(streams_);
-    if (settings_.once) report_session(plan_.program, far_.name(), code, streams_.last_error());
+    if (settings_.once)
+        report_session(plan_.program, far_.name(), code, streams_.last_error(),
+                       tls_.last_refusal());
     return static_cast<int>(code);
 }
 

@@ -41,6 +41,10 @@ bool is_switch(std::string_view value) {
     return value == "yes" || value == "no";
 }
 
+bool is_pin(std::string_view value) {
+    return tls_pin::parse(value).has_value();
+}
+
 // An IP address, with a port or without.
 bool is_source(std::string_view value) {
     if (socket_address::from_ip(value, 0)) return true;
@@ -51,15 +55,32 @@ bool is_source(std::string_view value) {
 // -- the layers ---------------------------------------------------------------------------------------
 
 std::unique_ptr<io_pipe> put_dgm(event_loop& loop, std::unique_ptr<io_pipe> lower,
-                                 const layer_spec& spec) {
+                                 const layer_spec& spec, const stack_tls&) {
     dgm_options options;
     if (const std::string* max = spec.find("max"))
         options.max_datagram = static_cast<std::size_t>(*parse_size(*max));
     return make_dgm_pipe(loop, std::move(lower), options);
 }
 
+std::unique_ptr<io_pipe> put_tls(event_loop& loop, std::unique_ptr<io_pipe> lower,
+                                 const layer_spec&, const stack_tls& tls) {
+    check(tls.credentials != nullptr, "a tls layer without credentials");
+    return make_tls_pipe(loop, std::move(lower), *tls.credentials, tls.options);
+}
+
 constexpr option_rule dgm_rules[] = {
     {"max", is_datagram_size, "a size from 1 to 1G, such as 64k"},
+};
+constexpr option_rule tls_rules[] = {
+    {"name", is_word, "the name that the server's certificate is for"},
+    {"ca", is_word, "a file or folder of authorities"},
+    {"client-ca", is_word, "a file or folder of authorities for clients"},
+    {"cert", is_word, "a certificate's file"},
+    {"key", is_word, "a private key's file"},
+    {"pin", is_pin, "sha256: and a public key's hash in base64"},
+    {"psk", is_word, "a file of shared keys"},
+    {"insecure", is_switch, "yes or no"},
+    {"tls12", is_switch, "yes or no"},
 };
 constexpr option_rule tcp_rules[] = {
     {"bind", is_source, "an IP address to connect from"},
@@ -81,6 +102,7 @@ constexpr option_rule unix_rules[] = {
 
 constexpr filter_layer filters_known[] = {
     {"dgm", io_kind::stream, io_kind::datagram, dgm_rules, put_dgm},
+    {"tls", io_kind::stream, io_kind::stream, tls_rules, put_tls},
 };
 constexpr base_layer bases_known[] = {
     {"tcp", stack_spec::base_kind::tcp, tcp_rules},
@@ -121,6 +143,11 @@ const std::string* layer_spec::find(std::string_view key) const noexcept {
     return nullptr;
 }
 
+const layer_spec* stack_spec::filter(std::string_view name) const noexcept {
+    const auto at = std::ranges::find(filters, name, &layer_spec::name);
+    return at == filters.end() ? nullptr : &*at;
+}
+
 std::string stack_spec::to_string() const {
     std::string out;
     for (const layer_spec& f : filters) {
@@ -138,12 +165,12 @@ std::string stack_spec::to_string() const {
 }
 
 std::unique_ptr<io_pipe> wrap_in_filters(event_loop& loop, std::unique_ptr<io_pipe> base,
-                                         const stack_spec& spec) {
+                                         const stack_spec& spec, const stack_tls& tls) {
     std::unique_ptr<io_pipe> pipe = std::move(base);
     for (auto f = spec.filters.rbegin(); f != spec.filters.rend(); ++f) {
         const filter_layer* layer = find_filter(f->name);
         check(layer != nullptr, "a spec that was not parsed names an unknown layer");
-        pipe = layer->put_over(loop, std::move(pipe), *f);
+        pipe = layer->put_over(loop, std::move(pipe), *f, tls);
     }
     return pipe;
 }

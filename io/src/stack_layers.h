@@ -21,7 +21,7 @@ struct filter_layer {
     io_kind offers;  // to the one above
     std::span<const option_rule> options;
     std::unique_ptr<io_pipe> (*put_over)(event_loop& loop, std::unique_ptr<io_pipe> lower,
-                                         const layer_spec& spec);
+                                         const layer_spec& spec, const stack_tls& tls);
 };
 
 struct base_layer {

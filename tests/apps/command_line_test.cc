@@ -65,7 +65,7 @@ TEST(command_line, mistakes_get_one_line_a_pointer_and_their_status) {
 }
 
 TEST(command_line, options_of_later_versions_are_unknown) {
-    for (const char* option : {"--tls", "--status=1", "--tui", "--progress", "--psk-file=x"}) {
+    for (const char* option : {"--status=1", "--tui", "--progress"}) {
         run_result r = run_program("tcp-proxy", {option});
         EXPECT_EQ(r.status, 2) << option;
         EXPECT_NE(r.errors.find("unknown option"), std::string::npos) << r.errors;

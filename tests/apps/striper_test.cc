@@ -337,7 +337,9 @@ TEST(tcp_striper, mistakes_get_one_line_a_pointer_and_their_status) {
         {{"-c", ":9", "relay"}, 78, ""},
         {{"-c", ":9", "dgm+tcp://relay:1"},
          78,
-         "tcp-striper: error: spec: 'dgm+tcp://relay:1': layers are unsupported under a path\n"},
+         "tcp-striper: error: spec: 'dgm+tcp://relay:1': layers other than tls are unsupported "
+         "under "
+         "a path\n"},
         {{"-c", ":9", "tcp://a:1,weight=0"},
          78,
          "tcp-striper: error: spec: 'weight' takes a number from 1 to 100, not '0'\n"},

@@ -87,6 +87,12 @@ TEST(stack, prints_what_it_reads) {
         EXPECT_EQ(parsed(s.to_string()).to_string(), s.to_string()) << text;
     }
     EXPECT_EQ(parsed("dgm,max=64k+unix:///run/x").to_string(), "dgm,max=64k+unix:///run/x");
+    const char* tls =
+        "dgm+tls,name=a.b,pin=sha256:47DEQpj8HBSa%2B/TImW%2B5JCeuQeRkm5NMpJWZG3hSuFU=,insecure+"
+        "tcp://a:1";
+    EXPECT_EQ(parsed(tls).to_string(), tls);
+    EXPECT_NE(parsed(tls).filter("tls"), nullptr);
+    EXPECT_EQ(parsed("dgm+tcp://a:1").filter("tls"), nullptr);
 }
 
 TEST(stack, a_fault_is_shown_under_the_text) {
@@ -96,7 +102,7 @@ TEST(stack, a_fault_is_shown_under_the_text) {
               "  tpc://relay:443\n"
               "  ^^^");
     EXPECT_EQ(fault(text).to_string(text),
-              "unknown layer 'tsl'\n"
+              "unknown layer 'tsl' (did you mean 'tls'?)\n"
               "  dgm+tsl+tcp://relay:443\n"
               "      ^^^");
 }

@@ -221,6 +221,79 @@ TEST(StripeSession, ARestartedPeerBreaksItsOldSessionAtOnce) {
     EXPECT_EQ(w.a.it.sessions(), 1u);
 }
 
+// A pipe whose other end has proved who it is.
+class known_pipe final : public io_pipe {
+  public:
+    known_pipe(std::unique_ptr<io_pipe> lower, std::string who)
+        : lower_(std::move(lower)), who_(std::move(who)) {}
+    io_kind kind() const noexcept override { return lower_->kind(); }
+    void attach(io_handler handler) override { lower_->attach(handler); }
+    io_flags state() const noexcept override { return lower_->state(); }
+    io_result recv(chain& to, std::size_t max) override { return lower_->recv(to, max); }
+    io_result send(chain& from) override { return lower_->send(from); }
+    void send_fin() override { lower_->send_fin(); }
+    void reset() override { lower_->reset(); }
+    error why() const noexcept override { return lower_->why(); }
+    void describe(std::string& out) const override { lower_->describe(out); }
+    std::string peer_identity() const override { return who_; }
+
+  private:
+    std::unique_ptr<io_pipe> lower_;
+    std::string who_;
+};
+
+// Somebody else who knows all that HELLO says of a session, by whatever way: the same node over a link that proves another name.
+TEST(StripeSession, OnlyTheSamePeerJoins) {
+    world w;
+    const auto join_as = [&](const std::string& who) {
+        link& l = w.links.emplace_back(w.loop);
+        w.a.it.adopt(l.take_a(), "a");
+        w.b.it.adopt(std::make_unique<known_pipe>(l.take_b(), who), "b");
+    };
+    join_as("key laptop");
+    w.b.answer.to_send = 1000;
+    talker& t = w.open({.to_send = 1000, .fin = false});
+    ASSERT_TRUE(w.run([&] { return t.received() == 1000; }));
+    for (const char* other : {"key desktop", "", "certificate /CN=laptop"}) {
+        const std::size_t refused = w.b.lines.count("end=auth_failed");
+        join_as(other);
+        ASSERT_TRUE(w.run([&] { return w.b.lines.count("end=auth_failed") > refused; })) << other;
+    }
+    join_as("key laptop");
+    const auto up = [&] {
+        const auto all = w.b.it.subflows();
+        return std::ranges::count_if(all, [](const subflow_info& s) { return s.up; });
+    };
+    ASSERT_TRUE(w.run([&] { return up() == 2; }));
+    EXPECT_EQ(w.b.it.sessions(), 1u);
+    EXPECT_FALSE(t.broken());
+}
+
+// A stranger with a name of its own says that it is the server, started again: nobody else's session ends.
+TEST(StripeSession, OnlyTheSamePeerRestarts) {
+    node_options named;
+    named.node_id.fill(7);
+    world w({}, named);
+    const auto adopt_as = [&](node_end& far, const std::string& who) {
+        link& l = w.links.emplace_back(w.loop);
+        w.a.it.adopt(std::make_unique<known_pipe>(l.take_a(), who), "a");
+        far.it.adopt(l.take_b(), "b");
+    };
+    adopt_as(w.b, "server");
+    w.b.answer.fin = false;
+    talker& t = w.open({.to_send = 1000, .fin = false});
+    ASSERT_TRUE(w.run([&] { return !w.b.talkers.empty() && w.b.talkers[0]->received() == 1000; }));
+    node_end impostor(w.loop, named);
+    adopt_as(impostor, "somebody");
+    ASSERT_TRUE(w.run([&] { return impostor.it.sessions() == 1; }));
+    w.idle(1s);
+    EXPECT_FALSE(t.broken());
+    node_end reborn(w.loop, named);
+    adopt_as(reborn, "server");
+    ASSERT_TRUE(w.run([&] { return t.broken(); }, 1s));
+    EXPECT_EQ(t.why(), error{reason::peer_restarted});
+}
+
 // With more than one subflow, of which the rest shakes hands after the first has begun the new session.
 TEST(StripeSession, ARestartedPeerCostsOneSessionAndNoMore) {
     node_options named;

@@ -4,6 +4,7 @@
 //
 //     dgm+tcp://host:443            application side first, wire last
 //     dgm,max=64k+unix:///run/x     options behind a layer's name
+//     dgm+tls+tcp://host:443        encrypted; who may talk to whom its owner says (stack_tls)
 //     host:443   :443   443   /run/x   -      short for tcp://, unix://, stdio://
 //
 // The grammar (aggregators, `stripe,n=2+tcp://a:1^tcp://b:2`, come with the layers that need them):
@@ -19,6 +20,7 @@
 #include <libp/endpoint.h>
 #include <libp/event_loop.h>
 #include <libp/io_pipe.h>
+#include <libp/pipe_tls.h>
 #include <libp/result.h>
 
 #include <memory>
@@ -52,6 +54,15 @@ struct stack_spec {
     bool connects = false;
 
     std::string to_string() const;
+    // The filter of that name; nullptr if there is none.
+    const layer_spec* filter(std::string_view name) const noexcept;
+};
+
+// What the tls layer of a stack is made with. Its options in the spec (name, ca, client-ca, cert, key, pin, psk, insecure, tls12) are for whoever
+// makes these credentials; the layer itself does not look at them.
+struct stack_tls {
+    const tls_credentials* credentials = nullptr;
+    tls_pipe_options options{};
 };
 
 // What was wrong, and where in the text: columns [column, column + width) of it.
@@ -66,8 +77,8 @@ struct spec_error {
 std::variant<stack_spec, spec_error> parse_stack(std::string_view text,
                                                  std::string_view default_port = {});
 
-// Puts the filters of `spec` over `base`, the last first. The spec was parsed, so this cannot fail.
+// Puts the filters of `spec` over `base`, the last first. The spec was parsed, so this cannot fail. `tls` is needed where the spec has that layer.
 std::unique_ptr<io_pipe> wrap_in_filters(event_loop& loop, std::unique_ptr<io_pipe> base,
-                                         const stack_spec& spec);
+                                         const stack_spec& spec, const stack_tls& tls = {});
 
 }  // namespace libp

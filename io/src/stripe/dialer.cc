@@ -189,7 +189,10 @@ void dialer::core::connected(place& p, result<std::unique_ptr<io_pipe>> r) {
     if (r) {
         p.now = phase::joining;
         const route& over = p.over;
-        to.adopt(std::move(*r),
+        std::unique_ptr<io_pipe> pipe = *std::move(r);
+        if (over.path.tls)
+            pipe = make_tls_pipe(loop, std::move(pipe), *over.path.tls, over.path.tls_options);
+        to.adopt(std::move(pipe),
                  subflow_path{.name = over.path.name,
                               .rank = over.path.rank,
                               .announced = over.announced,

@@ -41,8 +41,8 @@ struct node::core final : joining_pipe::judge, session::keeper {
     std::unique_ptr<joining_pipe> take(joining_pipe& j);
     session* find(const session_key& key) noexcept;
     session* usable() noexcept;
-    session& begin_session(const handshake& h);
-    void end_restarted(const identity& peer);
+    session& begin_session(const handshake& h, const std::string& peer_identity);
+    void end_restarted(const identity& peer, const std::string& peer_identity);
     void take_new_instance() noexcept;
     void open_waiting();
     void arm_wait();
@@ -107,6 +107,8 @@ error node::core::hello_came(joining_pipe& j) {
     if (h.own().who != who || std::ranges::find(ended, key) != ended.end())
         return {reason::session_lost};
     session* s = find(key);
+    const std::string who_joins = j.pipe().peer_identity();
+    if (s && s->peer_identity() != who_joins) return {reason::auth_failed};
     if (s && s->has_subflow(h.id())) return {reason::protocol_error};
     // Those that were accepted and have not heard the peer's READY count as if they were up.
     std::size_t subflows = s ? s->subflows() : 0;
@@ -114,6 +116,7 @@ error node::core::hello_came(joining_pipe& j) {
     for (const auto& other : joining) {
         if (!other->accepted() || other->doomed()) continue;
         const session_key k = other->greeting().key();
+        if (k == key && other->pipe().peer_identity() != who_joins) return {reason::auth_failed};
         if (k == key) ++subflows;
         if (k == key && other->greeting().id() == h.id()) return {reason::protocol_error};
         if (k != key && !find(k) && std::ranges::find(begun, k) == begun.end()) begun.push_back(k);
@@ -129,11 +132,14 @@ void node::core::shaken(joining_pipe& j) {
     // While it waited for READY the session may have ended, or others may have begun.
     if (std::ranges::find(ended, key) != ended.end() || j.greeting().own().who != who)
         return failed(j, {reason::session_lost});
+    if (s && s->peer_identity() != j.pipe().peer_identity())
+        return failed(j, {reason::auth_failed});
     if (!s && !shares.available()) return failed(j, {reason::limit});
     std::unique_ptr<joining_pipe> joined = take(j);
     if (!s) {
-        end_restarted(joined->greeting().peer().who);
-        s = &begin_session(joined->greeting());
+        const std::string peer = joined->pipe().peer_identity();
+        end_restarted(joined->greeting().peer().who, peer);
+        s = &begin_session(joined->greeting(), peer);
     }
     trouble = {};
     learn_path(joined->origin().path, joined->origin().route, joined->greeting().peer());
@@ -188,11 +194,12 @@ session* node::core::usable() noexcept {
     return nullptr;
 }
 
-session& node::core::begin_session(const handshake& h) {
+session& node::core::begin_session(const handshake& h, const std::string& peer_identity) {
     session_options s;
     s.share = shares.take();
     s.resume = options.resume;
     s.payload_crc = options.payload_crc;
+    s.peer_identity = peer_identity;
     s.engine = options.engine;
     s.engine.even = h.even();
     s.engine.max_frame = std::min(h.own().max_frame, h.peer().max_frame);
@@ -210,11 +217,12 @@ session& node::core::begin_session(const handshake& h) {
 
 // The peer's new process knows nothing of the old session: there is nobody whom a new instance would tell. The session that is
 // about to begin has ours as it stands.
-void node::core::end_restarted(const identity& peer) {
+void node::core::end_restarted(const identity& peer, const std::string& peer_identity) {
     replacing = true;
     for (std::size_t i = 0; i < sessions.size(); ++i) {
         session& s = *sessions[i];
-        if (s.peer().node_id == peer.node_id && s.peer().instance != peer.instance)
+        if (s.peer().node_id == peer.node_id && s.peer().instance != peer.instance &&
+            s.peer_identity() == peer_identity)
             s.end({reason::peer_restarted});
     }
     replacing = false;

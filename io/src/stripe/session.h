@@ -44,6 +44,7 @@ struct session_options {
     std::size_t share = 0;  // of the node's memory; engine.memory_budget is a part of it
     duration resume{60s};
     bool payload_crc = true;
+    std::string peer_identity{};  // as its first subflow's peer proved it (io_pipe::peer_identity)
 };
 
 class session {
@@ -71,6 +72,7 @@ class session {
     const session_key& key() const noexcept { return key_; }
     const identity& peer() const noexcept { return peer_; }
     std::size_t share() const noexcept { return options_.share; }
+    const std::string& peer_identity() const noexcept { return options_.peer_identity; }
     // The same at both ends.
     std::uint32_t number() const noexcept { return number_; }
     bool over() const noexcept { return over_; }

@@ -25,6 +25,7 @@
 
 #include <libp/endpoint.h>
 #include <libp/io_connector.h>
+#include <libp/pipe_tls.h>
 #include <libp/stripe/node.h>
 
 #include <memory>
@@ -42,6 +43,8 @@ struct path {
     unsigned weight = 1;       // > 0: its share of the subflows, relative to the others'
     std::uint8_t rank = 0;     // subflow_options
     bool payload_crc = true;
+    const tls_credentials* tls = nullptr;  // its subflows are encrypted
+    tls_pipe_options tls_options{};
     std::string congestion_control{};  // of its subflows here; empty: as connect.tcp says
 };
 

@@ -18,6 +18,9 @@
 // A session begins with its first subflow. It ends when its last subflow has been gone for `resume` (a session without
 // streams has nothing to resume and waits 5 s at most); its streams then break with session_lost. When a peer's node_id comes back with
 // another instance its old session breaks at once (peer_restarted).
+// Whoever joins a session must have proved to be the same peer as its first subflow's (io_pipe::peer_identity): knowing a session's identities,
+// which plain subflows show to everybody on the way, opens nothing. So plain and authenticated subflows never share a session, nor does a
+// restarted peer end the session of another.
 // Subflows that have not finished their handshake are at most max_handshakes; further ones are closed.
 //
 // The two ends do not give a session up at the same instant, and one that did must not take part in it again: a node

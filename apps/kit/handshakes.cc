@@ -1,0 +1,40 @@
+#include <kit/handshakes.h>
+
+namespace libp::app {
+
+handshakes::~handshakes() {
+    while (stranger* who = waiting_.front())
+        take(*who);
+}
+
+void handshakes::add(std::unique_ptr<io_pipe> pipe, const socket_address& peer) {
+    if (size_ == most_) loop_.retire(take(*waiting_.front()));
+    auto* who = new stranger(*this, std::move(pipe), peer);
+    waiting_.push_back(*who);
+    ++size_;
+    who->pipe->attach(io_handler::to<&stranger::on_pipe>(*who));
+}
+
+void handshakes::clear() {
+    while (stranger* who = waiting_.front())
+        loop_.retire(take(*who));
+}
+
+void handshakes::on_pipe(stranger& who, io_flags risen) {
+    if (!risen.has(io_flag::broken) && !risen.has(io_flag::ready)) return;
+    std::unique_ptr<stranger> out = take(who);
+    std::unique_ptr<io_pipe> pipe = std::move(out->pipe);
+    const socket_address peer = out->peer;
+    pipe->attach({});
+    loop_.retire(std::move(out));
+    if (risen.has(io_flag::broken)) return loop_.retire(std::move(pipe));
+    done_(std::move(pipe), peer);
+}
+
+std::unique_ptr<handshakes::stranger> handshakes::take(stranger& who) {
+    who.hook.unlink();
+    --size_;
+    return std::unique_ptr<stranger>(&who);
+}
+
+}  // namespace libp::app

@@ -1,0 +1,185 @@
+#include <kit/end_code.h>
+#include <kit/tls_setup.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace libp::app {
+
+namespace {
+
+// Strangers can fail as often as they like: what is logged of it is bounded.
+constexpr unsigned refusals_logged_a_second = 10;
+
+bool says_yes(const layer_spec& layer, std::string_view key, bool otherwise) {
+    const std::string* value = layer.find(key);
+    return value ? *value == "yes" : otherwise;
+}
+
+std::string either(const layer_spec& layer, std::string_view key, const std::string& otherwise) {
+    const std::string* value = layer.find(key);
+    return value ? *value : otherwise;
+}
+
+tls_options options_of(const layer_spec& layer, bool server, const tls_settings& settings,
+                       const std::string& protocol) {
+    tls_options o;
+    o.server = server;
+    o.certificate = either(layer, "cert", settings.certificate);
+    o.private_key = either(layer, "key", settings.private_key);
+    o.authorities = server ? "" : either(layer, "ca", settings.authorities);
+    o.client_authorities = server ? either(layer, "client-ca", settings.client_authorities) : "";
+    o.pins = settings.pins;
+    if (layer.find("pin")) {
+        o.pins.clear();
+        for (const layer_option& option : layer.options)
+            if (option.key == "pin") o.pins.push_back(*tls_pin::parse(option.value));
+    }
+    o.verify = !says_yes(layer, "insecure", settings.insecure);
+    o.shared_keys = either(layer, "psk", settings.psk_file);
+    // A certificate of its own means that a stack does not take part in the program's shared keys.
+    if (!layer.find("psk") && layer.find("cert")) o.shared_keys.clear();
+    o.allow_tls12 = says_yes(layer, "tls12", settings.allow_tls12);
+    o.protocol = protocol;
+    return o;
+}
+
+std::string printable(const std::string& text) {
+    std::string out;
+    for (const char c : text.substr(0, 128))
+        out += c > ' ' && c < 0x7f ? c : '?';
+    return out;
+}
+
+startup_error cannot(const tls_fault& wrong) {
+    return {wrong.exposed ? exit_code::no_permission : exit_code::config, "tls: " + wrong.what,
+            wrong.exposed ? "chmod 600 " + wrong.what.substr(0, wrong.what.rfind(": ")) : ""};
+}
+
+bool about_authentication(reason why) {
+    return why == reason::auth_failed || why == reason::bad_certificate || why == reason::wrong_key;
+}
+
+}  // namespace
+
+bool tls_settings::any() const noexcept {
+    return on || insecure || allow_tls12 || !pins.empty() || !certificate.empty() ||
+           !private_key.empty() || !authorities.empty() || !client_authorities.empty() ||
+           !server_name.empty() || !psk_file.empty();
+}
+
+void add_tls_layer(const tls_settings& settings, stack_spec& spec) {
+    if (!settings.on && settings.psk_file.empty()) return;
+    if (!spec.filter("tls")) spec.filters.push_back({"tls", {}});
+}
+
+startup_result check_tls_used(const tls_settings& settings, const stack_spec& one,
+                              const std::vector<stack_spec>& more) {
+    for (const stack_spec& s : more)
+        if (s.filter("tls")) return std::nullopt;
+    return check_tls_used(settings, {&one});
+}
+
+startup_result check_tls_used(const tls_settings& settings,
+                              std::initializer_list<const stack_spec*> stacks) {
+    const bool used = std::ranges::any_of(
+        stacks, [](const stack_spec* s) { return s->filter("tls") != nullptr; });
+    if (used || !settings.any()) return std::nullopt;
+    if (settings.on || !settings.psk_file.empty())
+        return usage_error("--tls and --psk-file need a side that leads to the other end",
+                           "in a relay say which: tls+tcp://HOST:PORT as LISTEN or as TARGET");
+    return usage_error("options for TLS, but no TLS: add --tls");
+}
+
+tls_setup::tls_setup(event_loop& loop, const log& out, std::vector<std::string> library_names)
+    : loop_(loop), log_(out), library_names_(std::move(library_names)) {}
+
+startup_result tls_setup::prepare(const stack_spec& spec, bool server, const tls_settings& settings,
+                                  duration handshake_timeout, const std::string& protocol,
+                                  stack_tls& to) {
+    const layer_spec* layer = spec.filter("tls");
+    if (!layer) return std::nullopt;
+    if (!library_) library_.emplace(library_names_);
+    if (!*library_)
+        return startup_error{exit_code::config, "tls: " + library_->why(),
+                             "install OpenSSL (Debian: apt install libssl3), or go without TLS"};
+    tls_fault wrong;
+    auto made =
+        tls_credentials::make(*library_, options_of(*layer, server, settings, protocol), wrong);
+    if (!made) return cannot(wrong);
+
+    to.credentials = made.get();
+    to.options.handshake_timeout = handshake_timeout;
+    if (!server) to.options.name = either(*layer, "name", settings.server_name);
+    if (!server && to.options.name.empty() && !spec.address.is_unix())
+        to.options.name = spec.address.where.host;
+    if (made->needs_name() && to.options.name.empty())
+        return usage_error("tls: there is no name that the server's certificate could be for",
+                           "add --server-name NAME");
+    if (!server && !made->options().verify && made->options().pins.empty() && !made->uses_keys())
+        log_.write(
+            log_level::warn, "tls",
+            {{"to", spec.address.to_string()},
+             {"why", "insecure: whoever answers is trusted, its certificate is not looked at"}});
+    made->on_refusal(tls_credentials::refusal_handler::to<&tls_setup::on_refusal>(*this));
+    all_.push_back(std::move(made));
+    return std::nullopt;
+}
+
+void tls_setup::reload() {
+    for (const auto& credentials : all_) {
+        tls_fault wrong;
+        if (!credentials->reload(wrong))
+            log_.write(log_level::error, "tls", {{"reload", "failed"}, {"why", wrong.what}});
+    }
+    if (!all_.empty()) log_.write(log_level::info, "tls", {{"reload", "done"}});
+}
+
+void tls_setup::on_refusal(const tls_refusal& r) {
+    last_ = r;
+    if (loop_.now() - second_began_ >= 1s) {
+        if (unlogged_ > 0)
+            log_.write(log_level::warn, "tls", {{"refused", unlogged_}, {"why", "not logged"}});
+        second_began_ = loop_.now();
+        logged_ = unlogged_ = 0;
+    }
+    if (logged_ == refusals_logged_a_second) {
+        ++unlogged_;
+        return;
+    }
+    ++logged_;
+    const auto write = [&](auto&&... more) {
+        log_.write(r.server ? log_level::info : log_level::warn, "tls",
+                   {{"end", end_of_attempt(r.why)},
+                    {r.server ? "src" : "dst", r.peer},
+                    {"why", to_string(r.why)},
+                    {"detail", r.detail},
+                    more...});
+    };
+    if (r.pin)
+        write(log_field("pin", r.pin->to_string()));
+    else if (!r.key_id.empty())
+        write(log_field("key", printable(r.key_id)));
+    else
+        write();
+}
+
+startup_result auth_error(const std::string& where, error why, const tls_refusal& last) {
+    if (!about_authentication(why.why)) return std::nullopt;
+    if (why.why != reason::bad_certificate)
+        return startup_error{
+            exit_code::no_permission, "auth: " + where + ": " + to_string(why),
+            why.why == reason::wrong_key ? "both ends need the same line in their --psk-file" : ""};
+    std::string text = to_string(why);
+    const std::size_t detail = text.find(": ");
+    text = detail == text.npos ? "" : text.substr(detail);
+    std::string hint;
+    if (last.pin) {
+        const std::string pin = last.pin->to_string();
+        hint = "if " + pin + " is the server you expect, add --pin " + pin;
+    }
+    return startup_error{exit_code::no_permission,
+                         "auth: certificate of " + where + " does not verify" + text, hint};
+}
+
+}  // namespace libp::app

@@ -1,0 +1,242 @@
+// TLS on the command line: what is refused at start-up, and what the other end learns.
+
+#include <apps/spawned_program.h>
+#include <apps/test_socket.h>
+#include <gtest/gtest.h>
+#include <kit/handshakes.h>
+#include <kit/tls_setup.h>
+#include <libp/pipe_memory.h>
+#include <libp/tls_library.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+namespace libp::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct no_lines final : log_sink {
+    void write(log_level, std::string_view topic, log_fields fields) override {
+        lines.push_back(format_text("", log_level::info, topic, fields));
+    }
+    std::vector<std::string> lines;
+};
+
+struct tls_options_test : testing::Test {
+    tls_options_test() {
+        std::string pattern = fs::temp_directory_path() / "libp-apps-tls-XXXXXX";
+        folder = mkdtemp(pattern.data());
+    }
+    ~tls_options_test() override {
+        std::error_code gone_already;
+        fs::remove_all(folder, gone_already);
+    }
+    std::string key_file(const std::string& name, const std::string& text) {
+        const std::string path = folder + "/" + name;
+        std::ofstream(path) << text;
+        fs::permissions(path, fs::perms::owner_read | fs::perms::owner_write);
+        return path;
+    }
+    stack_spec spec(std::string_view text) { return std::get<stack_spec>(parse_stack(text)); }
+    bool have_library() {
+        const tls_library library;
+        return bool(library);
+    }
+
+    std::string folder;
+    event_loop loop;
+    no_lines lines;
+    log out{lines, log_level::info};
+};
+
+TEST_F(tls_options_test, a_missing_library_is_a_start_up_error_of_tls_alone) {
+    tls_setup setup(loop, out, {"libssl-of-nowhere.so.1"});
+    stack_tls to;
+    EXPECT_FALSE(setup.prepare(spec("tcp://a:1"), false, {}, 5s, {}, to));
+    EXPECT_EQ(to.credentials, nullptr);
+    const startup_result e = setup.prepare(spec("tls+tcp://a:1"), false, {}, 5s, {}, to);
+    ASSERT_TRUE(e);
+    EXPECT_EQ(e->code, exit_code::config);
+    EXPECT_NE(e->what.find("libssl-of-nowhere.so.1"), std::string::npos) << e->what;
+    EXPECT_NE(e->hint, "");
+}
+
+TEST_F(tls_options_test, a_layers_options_go_before_the_programs) {
+    if (!have_library()) GTEST_SKIP() << "no TLS library";
+    tls_setup setup(loop, out);
+    tls_settings settings;
+    settings.psk_file = key_file("one", std::string(64, '1'));
+    const std::string other = key_file("two", std::string(64, '2'));
+    stack_tls to;
+    EXPECT_FALSE(setup.prepare(spec("tls+tcp://a:1"), false, settings, 3s, "stripe/1", to));
+    EXPECT_EQ(to.credentials->options().shared_keys, settings.psk_file);
+    EXPECT_EQ(to.credentials->options().protocol, "stripe/1");
+    EXPECT_EQ(to.options.name, "a");
+    EXPECT_EQ(to.options.handshake_timeout, duration(3s));
+    EXPECT_FALSE(
+        setup.prepare(spec("tls,name=b,psk=" + other + "+tcp://a:1"), false, settings, 3s, {}, to));
+    EXPECT_EQ(to.credentials->options().shared_keys, other);
+    EXPECT_EQ(to.options.name, "b");
+    // A name is needed where only a name tells the right server.
+    const startup_result e = setup.prepare(spec("tls+unix:///run/x"), false, {}, 3s, {}, to);
+    ASSERT_TRUE(e);
+    EXPECT_NE(e->hint.find("--server-name"), std::string::npos);
+    tls_settings insecure;
+    insecure.insecure = true;
+    EXPECT_FALSE(setup.prepare(spec("tls+unix:///run/x"), false, insecure, 3s, {}, to));
+    ASSERT_EQ(lines.lines.size(), 1u);
+    EXPECT_NE(lines.lines[0].find("insecure"), std::string::npos);
+}
+
+TEST_F(tls_options_test, refusals_are_told_with_a_hint) {
+    tls_refusal last;
+    last.pin.emplace();
+    const startup_result e = auth_error("relay:443", {reason::bad_certificate, 18}, last);
+    ASSERT_TRUE(e);
+    EXPECT_EQ(e->code, exit_code::no_permission);
+    EXPECT_EQ(e->what, "auth: certificate of relay:443 does not verify: self-signed certificate");
+    EXPECT_EQ(e->hint, "if " + last.pin->to_string() + " is the server you expect, add --pin " +
+                           last.pin->to_string());
+    EXPECT_FALSE(auth_error("x", {reason::refused}, last));
+    EXPECT_NE(auth_error("x", {reason::wrong_key}, last)->hint.find("--psk-file"),
+              std::string::npos);
+}
+
+TEST_F(tls_options_test, mistakes_have_their_status) {
+    const std::string exposed = key_file("exposed", std::string(64, '7'));
+    fs::permissions(exposed, fs::perms::others_read, fs::perm_options::add);
+    const std::string bad = key_file("bad", "laptop:12345678\n");
+    struct mistake {
+        std::vector<std::string> arguments;
+        int status;
+        std::string says;
+    };
+    const mistake mistakes[] = {
+        {{"-r", "127.0.0.1:0", "--tls"}, 2, "side"},
+        {{"-c", "127.0.0.1:0", "--cert=x"}, 2, "add --tls"},
+        {{"-c", "127.0.0.1:0", "--tls", "--pin=sha1:x"}, 2, "--pin: 'sha1:x' is not"},
+        {{"-s", "127.0.0.1:0", "--psk-file", exposed}, 77, "hint: chmod 600 " + exposed},
+        {{"-s", "127.0.0.1:0", "--psk-file", bad}, 78, bad + ": line 1: "},
+        {{"-s", "127.0.0.1:0", "--psk-file", folder + "/none"}, 78, "no such file"},
+        {{"-s", "127.0.0.1:0", "--tls"}, 78, "needs a certificate"},
+        {{"-s", "127.0.0.1:0", "--tls", "--cert", bad}, 78, "no certificate"},
+    };
+    if (!have_library()) GTEST_SKIP() << "no TLS library";
+    for (const mistake& m : mistakes) {
+        const run_result r = run_program("tcp-proxy", m.arguments);
+        EXPECT_EQ(r.status, m.status) << r.errors;
+        EXPECT_NE(r.errors.find(m.says), std::string::npos) << r.errors;
+        EXPECT_EQ(r.errors.find("7777"), std::string::npos) << r.errors;
+        EXPECT_EQ(r.errors.find("12345678"), std::string::npos) << r.errors;
+    }
+}
+
+TEST_F(tls_options_test, keygen_makes_a_line_for_a_key_file) {
+    const run_result one = run_program("tcp-striper", {"keygen"});
+    const run_result two = run_program("tcp-striper", {"keygen"});
+    EXPECT_EQ(one.status, 0);
+    EXPECT_NE(one.output, two.output);
+    std::vector<tls_key> keys;
+    EXPECT_EQ(parse_tls_keys(one.output, keys), "");
+    EXPECT_EQ(keys.at(0).secret.size(), 32u);
+}
+
+TEST_F(tls_options_test, a_wrong_key_ends_a_one_shot_session_with_77) {
+    if (!have_library()) GTEST_SKIP() << "no TLS library";
+    const std::string right = key_file("right", std::string(64, '1'));
+    const std::string wrong = key_file("wrong", std::string(64, '2'));
+    test_listener target;
+    spawned_program far({.program = "tcp-proxy",
+                         .arguments = {"-s", "127.0.0.1:0", target.address(), "--psk-file", right},
+                         .announce = true});
+    const std::string far_at = far.wait_announced();
+    spawned_program near({.program = "tcp-proxy",
+                          .arguments = {"-1", "-c", "127.0.0.1:0", far_at, "--psk-file", wrong},
+                          .announce = true});
+    test_socket client = test_socket::connect(near.wait_announced());
+    EXPECT_EQ(near.wait_exit(), 77);
+    EXPECT_NE(near.errors().find("end=auth_failed"), std::string::npos) << near.errors();
+    EXPECT_NE(near.errors().find("tcp-proxy: error: auth: "), std::string::npos) << near.errors();
+    EXPECT_NE(far.wait_error_line("end=auth_failed"), "") << far.errors();
+    // HUP reads the file again: the same key at both ends from now on.
+    fs::copy_file(wrong, right, fs::copy_options::overwrite_existing);
+    far.signal(SIGHUP);
+    EXPECT_NE(far.wait_error_line("reload=done"), "") << far.errors();
+    spawned_program again({.program = "tcp-proxy",
+                           .arguments = {"-1", "-c", "127.0.0.1:0", far_at, "--psk-file", wrong},
+                           .announce = true});
+    test_socket second = test_socket::connect(again.wait_announced());
+    EXPECT_TRUE(second.send("hello"));
+    second.send_fin();
+    test_socket served = target.accept();
+    EXPECT_EQ(served.receive_all(), "hello");
+    served.send("bye");
+    served.send_fin();
+    EXPECT_EQ(second.receive_all(), "bye");
+    EXPECT_EQ(again.wait_exit(), 0);
+    EXPECT_EQ(far.errors().find("2222222"), std::string::npos);
+}
+
+// -- strangers --------------------------------------------------------------------------------------
+
+struct arrivals {
+    void take(std::unique_ptr<io_pipe> pipe, const socket_address&) {
+        pipes.push_back(std::move(pipe));
+    }
+    std::vector<std::unique_ptr<io_pipe>> pipes;
+};
+
+// Ready when told so.
+struct slow_pipe final : io_pipe {
+    slow_pipe(event_loop& l, bool& alive) : loop(l), alive_(alive) { alive_ = true; }
+    ~slow_pipe() override { alive_ = false; }
+    io_kind kind() const noexcept override { return io_kind::stream; }
+    void attach(io_handler h) override { handler = h; }
+    io_flags state() const noexcept override { return flags; }
+    io_result recv(chain&, std::size_t) override { return io_result::again(); }
+    io_result send(chain&) override { return io_result::again(); }
+    void send_fin() override {}
+    void reset() override {}
+    error why() const noexcept override { return {}; }
+    void describe(std::string& out) const override { out += "slow"; }
+    void rise(io_flag f) {
+        flags.set(f);
+        if (handler) handler(f);
+    }
+    event_loop& loop;
+    io_handler handler;
+    io_flags flags{};
+    bool& alive_;
+};
+
+TEST(handshakes, the_oldest_makes_room_and_the_ready_go_on) {
+    event_loop loop;
+    arrivals in;
+    handshakes waiting(loop, 3, handshakes::arrival::to<&arrivals::take>(in));
+    bool alive[5] = {};
+    slow_pipe* pipes[5];
+    for (int i = 0; i < 5; ++i) {
+        auto p = std::make_unique<slow_pipe>(loop, alive[i]);
+        pipes[i] = p.get();
+        waiting.add(std::move(p), {});
+        loop.turn(loop.now());
+    }
+    EXPECT_EQ(waiting.size(), 3u);
+    EXPECT_FALSE(alive[0] || alive[1]);
+    pipes[3]->rise(io_flag::ready);
+    pipes[2]->rise(io_flag::broken);
+    loop.turn(loop.now());
+    EXPECT_EQ(in.pipes.size(), 1u);
+    EXPECT_TRUE(alive[3]);
+    EXPECT_FALSE(alive[2]);
+    EXPECT_EQ(waiting.size(), 1u);
+    waiting.clear();
+    loop.turn(loop.now());
+    EXPECT_FALSE(alive[4]);
+}
+
+}  // namespace
+}  // namespace libp::app
