@@ -6,7 +6,8 @@
 #               inc.$flavour/ hides the one in inc/; a source in src.$flavour/ replaces one of the
 #               same name in a later flavour. src/ is for every system.
 #   MODE        release, debug, asan (with UBSan), tsan.
-#   outputs     build/bin and build/lib for the native release; build/$(OS)-$(MODE)/ for any other.
+#   outputs     build/bin and build/lib for the native release; build/$(OS)-$(MODE)/ for any other, and with the name of
+#               the compiler behind it where that is clang.
 
 VERSION := 0.1.0
 
@@ -30,8 +31,11 @@ ifeq ($(MODE),fuzz)
 CXX     := clang++
 endif
 
-OUT     := build$(if $(filter $(NATIVE)-release,$(OS)-$(MODE)),,/$(OS)-$(MODE))
-OBJ     := build/obj/$(OS)-$(MODE)-$(notdir $(firstword $(CXX)))
+COMPILER := $(notdir $(firstword $(CXX)))
+CLANG   := $(findstring clang,$(COMPILER))
+BUILD   := $(OS)-$(MODE)$(if $(CLANG),$(if $(filter fuzz,$(MODE)),,-$(COMPILER)))
+OUT     := build$(if $(filter $(NATIVE)-release,$(BUILD)),,/$(BUILD))
+OBJ     := build/obj/$(OS)-$(MODE)-$(COMPILER)
 BIN     := $(OUT)/bin
 LIB     := $(OUT)/lib
 
@@ -43,9 +47,11 @@ WARNINGS     := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wnon-virtual-dtor -Wo
                 -Wimplicit-fallthrough -Wmissing-declarations -Wundef -Wvla -Wcast-qual
 OPT_release  := -O2 -g1
 OPT_debug    := -O0 -g -DLIBP_DEBUG=1
-OPT_asan     := -O1 -g -DLIBP_DEBUG=1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-OPT_tsan     := -O1 -g -DLIBP_DEBUG=1 -fsanitize=thread
-OPT_fuzz     := -O1 -g -DLIBP_DEBUG=1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+OPT_asan     := -O1 -g1 -DLIBP_DEBUG=1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+OPT_tsan     := -O1 -g1 -DLIBP_DEBUG=1 -fsanitize=thread
+OPT_fuzz     := -O1 -g1 -DLIBP_DEBUG=1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+# Tests spend their time in the library: their own code is only to compile fast.
+OPT_tests    := $(if $(filter release,$(MODE)),-Og,-O0) -g1
 CXXFLAGS_ALL := -std=c++20 -pthread $(WARNINGS) $(OPT_$(MODE)) $(CXXFLAGS)
 LDFLAGS_ALL  := -pthread $(filter -fsanitize%,$(OPT_$(MODE))) $(LDFLAGS)
 
@@ -138,28 +144,35 @@ fuzzers: $(patsubst %,$(BIN)/fuzz-%,$(FUZZERS))
 define compile_rule
 $(OBJ)/$(1)/%.o: $(1)/%.cc
 	@mkdir -p $$(@D)
-	$$(call say,CXX,$$<)$$(CXX) $$(CPPFLAGS_ALL) $$(CPPFLAGS) $(call includes,$(1)) $(2) $$(TEST_PCH) $$(CXXFLAGS_ALL) $$(TEST_WARN) -MMD -MP -c -o $$@ $$<
+	$$(call say,CXX,$$<)$$(CXX) $$(if $$(PCH),-include $$(PCH)) $$(CPPFLAGS_ALL) $$(CPPFLAGS) $(call includes,$(1)) $(2) $$(CXXFLAGS_ALL) $$(OPT) $$(GCC_BUGS) -MMD -MP -c -o $$@ $$<
 endef
 $(foreach l,$(LAYERS),$(eval $(call compile_rule,$(l),-I$(l)/src)))
 $(eval $(call compile_rule,apps,-Iapps))
 TEST_SEES := -Iapps -Itests -Icore/src -Idata/src -Isys/src -Ievl/src -Iio/src
 $(eval $(call compile_rule,tests,$(TEST_SEES)))
 # libFuzzer declares its entry point nowhere.
-$(OBJ)/tests/fuzz/%: CPPFLAGS_ALL += -include tests/fuzz/entry.h
+$(OBJ)/tests/fuzz/%: private CPPFLAGS_ALL += -include tests/fuzz/entry.h
 
-# GoogleTest's header is most of the work of compiling a test: g++ compiles it once.
-ifneq ($(findstring g++,$(notdir $(CXX))),)
-ifeq ($(findstring clang,$(notdir $(CXX))),)
-GTEST_PCH := $(OBJ)/pch/gtest.h.gch
-# GCC 12 sees overruns in std::string's operator+ that are not there (its bug 105651).
-$(OBJ)/tests/%: TEST_WARN = -Wno-restrict -Wno-array-bounds -Wno-stringop-overflow
-$(GTEST_PCH):
+# The standard library's headers, and GoogleTest's, are most of the work of compiling: they are compiled once. The programs that
+# clang builds do without, so that an include that is missing shows.
+PCH_STD   := algorithm array atomic chrono deque functional memory mutex optional random string thread variant vector
+PCH_TYPE  := $(if $(CLANG),pch,gch)
+PCH_TESTS := $(call objects,$(wildcard tests/*/*_test.cc))
+PCH_OTHER := $(filter-out $(PCH_TESTS),$(call objects,$(LIB_SRC) $(KIT_SRC) $(APP_SRC) $(SUP_SRC) $(TOOL_SRC) $(wildcard tests/*/*.cc)))
+$(OBJ)/pch/%.$(PCH_TYPE):
 	@mkdir -p $(@D)
-	$(call say,PCH,gtest/gtest.h)echo '#include <gtest/gtest.h>' > $(OBJ)/pch/gtest.h && \
-	    $(CXX) $(CXXFLAGS_ALL) -x c++-header -o $@ $(OBJ)/pch/gtest.h
-$(call objects,$(wildcard tests/*/*_test.cc)): $(GTEST_PCH)
-$(call objects,$(wildcard tests/*/*_test.cc)): TEST_PCH = -include $(OBJ)/pch/gtest.h
+	@printf '#include <%s>\n' $(PCH_STD) $(if $(findstring tests,$*),gtest/gtest.h) > $(@D)/$*
+	$(call say,PCH,$*)$(CXX) $(CPPFLAGS_ALL) $(CXXFLAGS_ALL) $(OPT) $(GCC_BUGS) -x c++-header -o $@ $(@D)/$*
+$(PCH_TESTS): $(OBJ)/pch/tests.h.$(PCH_TYPE)
+$(PCH_TESTS): PCH = $(OBJ)/pch/tests.h
+$(PCH_TESTS) $(OBJ)/pch/tests.h.$(PCH_TYPE): OPT = $(OPT_tests)
+ifeq ($(if $(CLANG),$(filter-out fuzz,$(MODE))),)
+$(PCH_OTHER): $(OBJ)/pch/std.h.$(PCH_TYPE)
+$(PCH_OTHER): PCH = $(OBJ)/pch/std.h
 endif
+ifeq ($(CLANG),)
+# GCC 12 sees overruns in std::string's operator+ that are not there (its bug 105651).
+$(OBJ)/%: GCC_BUGS = -Wno-restrict -Wno-array-bounds -Wno-stringop-overflow
 endif
 
 -include $(wildcard $(patsubst %.o,%.d,$(call objects,$(LIB_SRC) $(KIT_SRC) $(APP_SRC) $(SUP_SRC) $(TOOL_SRC) $(wildcard tests/*/*.cc))))
@@ -180,7 +193,7 @@ setup:
 TSAN_TESTS := $(filter sys evl,$(TEST_DIRS))
 # Everything: this build's tests and end-to-end runs, then (for the native release) the same tests
 # under ASan+UBSan, and those where threads meet under TSan. The last line is the total.
-SANITIZED := $(if $(filter $(NATIVE)-release,$(OS)-$(MODE)),1)
+SANITIZED := $(if $(filter $(NATIVE)-release,$(BUILD)),1)
 test: setup
 	@$(MAKE) --no-print-directory -j$(JOBS) all tests tools
 	$(if $(SANITIZED),@$(MAKE) --no-print-directory -j$(JOBS) MODE=asan all tests)

@@ -63,7 +63,7 @@ TEST(result_death_test, the_value_of_a_failure_is_a_bug) {
     GTEST_FLAG_SET(death_test_style, "threadsafe");
     result<int> bad = error{reason::limit};
     EXPECT_DEATH((void)*bad, "the value of a failed result was used");
-    EXPECT_DEATH(result<int>(error{}), "needs a reason");
+    EXPECT_DEATH(std::ignore = result<int>(error{}), "needs a reason");
 }
 
 enum class door_flag : std::uint8_t { open = 1, locked = 2, painted = 4 };

@@ -73,7 +73,7 @@ const faults pieces{.seed = 11, .max_chunk = 3000, .again_one_in = 20};
 const bool registered = register_pipe_conformance({
     over_stripe(1, over_checked(memory_pairs())),
     over_stripe(4, over_checked(memory_pairs())),
-    over_stripe(2, memory_pairs("memory_7", {.capacity = 1000, .max_chunk = 7})),
+    over_stripe(2, memory_pairs("memory_61", {.capacity = 1000, .max_chunk = 61})),
     over_stripe(3, over_checked(over_faulty(memory_pairs(), pieces))),
     over_stripe(4, over_checked(tcp_pairs())),
     over_stripe(2, unix_pairs()),
