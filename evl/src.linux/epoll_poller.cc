@@ -32,14 +32,15 @@ std::uint32_t mask_of(flags<io_interest> interest) noexcept {
     return mask;
 }
 
-// As select has it: an error is readable and writable, a hang-up is readable.
+// An error or a hang-up is readable and writable: receiving or sending tells which. A hang-up alone, as where both sides have
+// ended, is no failure: there is no error to ask for.
 flags<io_ready> ready_of(std::uint32_t mask, flags<io_interest> interest) noexcept {
     flags<io_ready> ready;
     if (interest.has(io_interest::read) && (mask & (EPOLLIN | EPOLLERR | EPOLLHUP)))
         ready.set(io_ready::read);
-    if (interest.has(io_interest::write) && (mask & (EPOLLOUT | EPOLLERR)))
+    if (interest.has(io_interest::write) && (mask & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
         ready.set(io_ready::write);
-    if (mask & (EPOLLERR | EPOLLHUP)) ready.set(io_ready::failed);
+    if (mask & EPOLLERR) ready.set(io_ready::failed);
     return ready;
 }
 

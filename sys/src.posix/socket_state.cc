@@ -34,9 +34,8 @@ int keepalive_seconds(duration d) noexcept {
 }
 
 error set_keepalive(fd_type fd, const tcp_options& options) noexcept {
-    const bool on = options.keepalive_idle > duration::zero();
-    if (const error why = set_tcp(fd, SOL_SOCKET, SO_KEEPALIVE, on)) return why;
-    if (!on) return {};
+    if (options.keepalive_idle <= duration::zero()) return {};
+    if (const error why = set_tcp(fd, SOL_SOCKET, SO_KEEPALIVE, true)) return why;
 #ifdef TCP_KEEPIDLE
     if (const error why =
             set_tcp(fd, IPPROTO_TCP, TCP_KEEPIDLE, keepalive_seconds(options.keepalive_idle)))
@@ -87,8 +86,8 @@ socket_address peer_address(fd_type fd) noexcept {
 error set_tcp_options(fd_type fd, const tcp_options& options) noexcept {
     if (const error why = set_tcp(fd, IPPROTO_TCP, TCP_NODELAY, options.no_delay))
         return why.os_errno == EOPNOTSUPP ? error{} : why;  // a UNIX socket, which has none of them
-    if (const error why = set_keepalive(fd, options)) return why;
     // Zero is the system's default, which a new socket has already.
+    if (const error why = set_keepalive(fd, options)) return why;
     if (options.user_timeout > duration::zero())
         if (const error why = set_user_timeout(fd, options.user_timeout)) return why;
     if (options.notsent_lowat > 0)

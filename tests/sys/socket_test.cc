@@ -182,7 +182,8 @@ TEST(Socket, TcpOptions) {
 #endif
     EXPECT_FALSE(set_tcp_options(l.client.get(), {.no_delay = false, .keepalive_idle = 0s}));
     EXPECT_EQ(option(l.client.get(), IPPROTO_TCP, TCP_NODELAY), 0);
-    EXPECT_EQ(option(l.client.get(), SOL_SOCKET, SO_KEEPALIVE), 0);
+    EXPECT_FALSE(set_tcp_options(l.server.get(), {.keepalive_idle = 0s}));
+    EXPECT_EQ(option(l.server.get(), SOL_SOCKET, SO_KEEPALIVE), 0);
 
     const linked u = unix_pair();
     EXPECT_FALSE(set_tcp_options(u.client.get(), {}));

@@ -87,7 +87,7 @@ socket_address peer_address(fd_type fd) noexcept;
 
 struct tcp_options {
     bool no_delay = true;
-    duration keepalive_idle = 30s;  // 0: keepalive off
+    duration keepalive_idle = 30s;  // 0: not set; on a new socket it is off
     duration keepalive_interval = 10s;
     int keepalive_count = 3;
     // TCP_USER_TIMEOUT (RFC 5482) where there is one; 0: the system's default. Linux ends a connection whose
