@@ -17,6 +17,7 @@ joining_pipe::joining_pipe(event_loop& loop, judge& by, std::unique_ptr<io_pipe>
       pipe_(std::move(pipe)),
       handshake_(loop.blocks(), own),
       origin_(std::move(origin)),
+      since_(loop.now()),
       out_(handshake_.take_output()),
       deadline_(loop, delegate<void()>::to<&joining_pipe::on_deadline>(*this)),
       doomed_(loop, delegate<void()>::to<&joining_pipe::on_doom>(*this)) {

@@ -50,6 +50,7 @@ class joining_pipe {
     bool accepted() const noexcept { return accepted_; }
     subflow_origin& origin() noexcept { return origin_; }
     const io_pipe& pipe() const noexcept { return *pipe_; }
+    instant since() const noexcept { return since_; }
 
     struct parts {
         std::unique_ptr<io_pipe> pipe;
@@ -73,6 +74,7 @@ class joining_pipe {
     std::unique_ptr<io_pipe> pipe_;
     handshake handshake_;
     subflow_origin origin_;
+    const instant since_;
     chain in_, out_;
     timer deadline_;
     deferred doomed_;

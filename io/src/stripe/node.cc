@@ -17,6 +17,8 @@ namespace {
 
 // How many ended sessions are remembered, so that they stay ended.
 constexpr std::size_t ended_remembered = 256;
+// How long a handshake has before it may have to make room for another.
+constexpr duration handshake_grace = 200ms;
 // How long a pipe that we closed may take to be gone.
 constexpr duration parting_limit = 5s;
 
@@ -39,6 +41,7 @@ struct node::core final : joining_pipe::judge, session::keeper {
     hello own_hello(const subflow_path& path) const;
     static void learn_path(subflow_path& path, std::string& route, const hello& peer);
     std::unique_ptr<joining_pipe> take(joining_pipe& j);
+    bool make_room();
     session* find(const session_key& key) noexcept;
     session* usable() noexcept;
     session& begin_session(const handshake& h, const std::string& peer_identity);
@@ -179,6 +182,21 @@ std::unique_ptr<joining_pipe> node::core::take(joining_pipe& j) {
     return taken;
 }
 
+// For one more handshake. Whoever connects and says nothing shall not keep others out for as long as he may stay.
+bool node::core::make_room() {
+    std::size_t shaking = 0;
+    joining_pipe* oldest = nullptr;
+    for (const auto& j : joining) {
+        if (j->doomed()) continue;
+        if (!oldest) oldest = j.get();
+        ++shaking;
+    }
+    if (shaking < options.max_handshakes) return true;
+    if (!oldest || loop.now() - oldest->since() < handshake_grace) return false;
+    oldest->doom({reason::limit});
+    return true;
+}
+
 // -- sessions -------------------------------------------------------------------------------------
 
 session* node::core::find(const session_key& key) noexcept {
@@ -307,7 +325,7 @@ void node::adopt(std::unique_ptr<io_pipe> pipe, std::string path, subflow_owner*
 void node::adopt(std::unique_ptr<io_pipe> pipe, subflow_path path, subflow_owner* owner,
                  std::uint64_t token) {
     core& c = *core_;
-    const bool full = c.joining.size() >= c.options.max_handshakes;
+    const bool full = !c.make_room();
     if (path.name.empty()) path.name = describe(*pipe);
     const hello own = c.own_hello(path);
     std::string route = path.name;
