@@ -260,7 +260,8 @@ void dialer::core::failed(place& p, error why) {
         if (over.probe != &p) return;
         if (to.in_use()) longest = std::min(longest, options.longest_wait_in_use);
     }
-    p.due.arm_in(jittered(std::min(p.wait, longest)));
+    // With its jitter the longest wait is just that.
+    p.due.arm_in(jittered(std::min(p.wait, longest * 4 / 5)));
     p.wait = std::min(p.wait * 2, options.longest_wait);
 }
 

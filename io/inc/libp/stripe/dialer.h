@@ -9,7 +9,7 @@
 //  -- dialling again --
 //
 // The first try of each is immediate. After a failure the same place waits 100 ms, then twice as long each
-// time up to 30 s, with a quarter of jitter either way so that many clients of a restarted server do
+// time, with a quarter of jitter either way and up to 30 s, so that many clients of a restarted server do
 // not come back in step; a subflow that lived resets the wait. At most 4 connects are under way at once. (The shape is
 // AWS's "exponential backoff and jitter"; the bounds are gRPC's connection back-off scaled to a server that restarts.)
 //
