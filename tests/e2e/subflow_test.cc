@@ -128,7 +128,7 @@ TEST(subflow, lost_for_good_with_the_far_end_breaks_its_streams_and_no_others) {
 
 // A server that is killed and started again at the same address is known to be another process: its old streams break as soon
 // as it is reached, not when the session's time to resume is over.
-TEST(subflow, of_a_restarted_server_breaks_the_old_streams_at_once) {
+TEST(subflow, s21_of_a_restarted_server_breaks_the_old_streams_at_once) {
     if (machine_identity().empty()) GTEST_SKIP() << "this machine has no machine-id";
     socket_folder folder;
     target server;
@@ -155,7 +155,7 @@ TEST(subflow, of_a_restarted_server_breaks_the_old_streams_at_once) {
 }
 
 // A program that is stopped for seconds (a laptop's lid, a debugger) loses nothing, and nobody loses patience with it.
-TEST(subflow, of_a_suspended_program_goes_on) {
+TEST(subflow, s06_of_a_suspended_program_goes_on) {
     cuttable_pair pair;
     ASSERT_TRUE(pair.all_up()) << pair.logs();
     for (child_process* end : {&pair.near_end(), &pair.far_end()}) {

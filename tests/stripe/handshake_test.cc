@@ -153,20 +153,20 @@ TEST_F(handshake_test, a_tag_of_either_end_makes_another_session) {
     EXPECT_EQ(key_of(a, b), key_of(b, a));
 }
 
-TEST_F(handshake_test, both_ends_in_one_process) {
+TEST_F(handshake_test, s20_both_ends_in_one_process) {
     EXPECT_EQ(reply_to(hello_bytes(hello_of(1, 2))), reason::self_connect);
     // A reflector that sends our own HELLO back.
     EXPECT_EQ(reply_to(hello_bytes(hello_of(1, 1))), reason::self_connect);
 }
 
-TEST_F(handshake_test, strangers_are_turned_away_at_the_first_wrong_byte) {
+TEST_F(handshake_test, s20_strangers_are_turned_away_at_the_first_wrong_byte) {
     EXPECT_EQ(reply_to("G"), reason::protocol_error);
     EXPECT_EQ(reply_to("SSH-2.0-OpenSSH\r\n"), reason::protocol_error);
     EXPECT_EQ(reply_to(std::string("\x01\x04\x00\x01", 4)), reason::protocol_error);
     EXPECT_EQ(reply_to(std::string("\x01\x04\x00\x00", 4)), reason::none) << "so far so good";
 }
 
-TEST_F(handshake_test, a_wrong_hello) {
+TEST_F(handshake_test, s20_a_wrong_hello) {
     EXPECT_EQ(reply_to(changed(0, "STR2")), reason::protocol_error);
     EXPECT_EQ(reply_to(changed(4, "\x02\x03")), reason::unsupported) << "version too new";
     EXPECT_EQ(reply_to(changed(4, std::string("\x00\x00", 2))), reason::unsupported);
@@ -226,7 +226,7 @@ TEST_F(handshake_test, a_path_may_have_a_name_and_a_rank) {
         << "a name of 65 bytes";
 }
 
-TEST_F(handshake_test, only_ready_follows_a_hello) {
+TEST_F(handshake_test, s20_only_ready_follows_a_hello) {
     const std::string h = hello_bytes(hello_of(2, 2));
     EXPECT_EQ(reply_to(h + h), reason::protocol_error) << "a second HELLO";
     std::string ready(wire::header_size, '\0'), ping = ready;

@@ -199,7 +199,7 @@ TEST(StripeSession, AnEndedSessionIsRefusedWhereOthersLive) {
     EXPECT_TRUE(w.run([&] { return again.finished(); }));
 }
 
-TEST(StripeSession, ARestartedPeerBreaksItsOldSessionAtOnce) {
+TEST(StripeSession, S21ARestartedPeerBreaksItsOldSessionAtOnce) {
     node_options named;
     named.node_id.fill(7);
     world w({}, named);
@@ -295,7 +295,7 @@ TEST(StripeSession, OnlyTheSamePeerRestarts) {
 }
 
 // With more than one subflow, of which the rest shakes hands after the first has begun the new session.
-TEST(StripeSession, ARestartedPeerCostsOneSessionAndNoMore) {
+TEST(StripeSession, S21ARestartedPeerCostsOneSessionAndNoMore) {
     node_options named;
     named.node_id.fill(7);
     world w({}, named);
@@ -354,7 +354,7 @@ struct stranger {
     std::unique_ptr<io_pipe> subflow, pipe;
 };
 
-TEST(StripeHandshake, ASilentStrangerHasLimitedTime) {
+TEST(StripeHandshake, S25ASilentStrangerHasLimitedTime) {
     world w;
     stranger s(w.loop);
     subflow_diary diary;
@@ -368,7 +368,7 @@ TEST(StripeHandshake, ASilentStrangerHasLimitedTime) {
     EXPECT_EQ(w.a.it.sessions(), 0u);
 }
 
-TEST(StripeHandshake, GarbageIsClosedAtOnce) {
+TEST(StripeHandshake, S20GarbageIsClosedAtOnce) {
     for (std::uint64_t seed : test_seeds(50)) {
         SCOPED_TRACE(seed_note(seed));
         test_random random(seed);
@@ -395,7 +395,7 @@ TEST(StripeHandshake, AStrangerThatHangsUp) {
     EXPECT_TRUE(w.run([&] { return diary.gone.size() == 2; }, 1s));
 }
 
-TEST(StripeHandshake, StrangersDoNotKeepOthersOutForLong) {
+TEST(StripeHandshake, S25StrangersDoNotKeepOthersOutForLong) {
     world w({}, {.max_handshakes = 8});
     std::vector<stranger> strangers;
     subflow_diary diary;
@@ -441,7 +441,7 @@ TEST(StripeHandshake, ANodeHasAtMostSoManySessions) {
     EXPECT_EQ(diary.ready.size(), 2u);
 }
 
-TEST(StripeHandshake, ANodeDoesNotTalkToItself) {
+TEST(StripeHandshake, S20ANodeDoesNotTalkToItself) {
     world w;
     auto [p, q] = make_memory_pair(w.loop);
     subflow_diary diary;

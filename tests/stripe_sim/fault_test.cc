@@ -146,6 +146,34 @@ TEST(scenario, s05_a_little_jitter_costs_nothing) {
     EXPECT_GE(static_cast<double>(size) / took, 0.3 * tcp);
 }
 
+// The peer is stopped, or the laptop is shut: all is silent together, and nobody in particular is to blame.
+TEST(scenario, s06_everything_stands_still) {
+    for (const duration how_long : {5s, 40s}) {
+        SCOPED_TRACE(seconds(how_long));
+        bond b(three);
+        constexpr std::uint64_t size = 60 * mib;
+        const std::size_t bulk = b.transfer(false, size);
+        b.until(2s);
+        const auto ids = b.w.path_ids();
+        const std::uint64_t before = b.w.total(0).resent;
+        std::size_t in_flight = 0;
+        for (subflow_id id : ids)
+            in_flight += b.w.ends[0]->stats(id).in_flight;
+        for (std::size_t n = 0; n < three.size(); ++n)
+            b.net.at(n).freeze(true);
+        b.until(2s + how_long);
+        EXPECT_EQ(b.w.path_ids(), ids) << "given up while all stood still";
+        EXPECT_EQ(b.stales[0], 0u);
+        for (std::size_t n = 0; n < three.size(); ++n)
+            b.net.at(n).freeze(false);
+        const double took = b.until_read(bulk, 1, size);
+        EXPECT_EQ(b.w.path_ids(), ids);
+        EXPECT_LE(b.w.total(0).resent - before, in_flight);
+        const double ideal = size * 8 / 100e6 / payload_share;
+        EXPECT_LT(took, ideal * 1.1 + seconds(how_long) + 3);
+    }
+}
+
 TEST(scenario, s09_a_path_is_throttled_and_restored) {
     bond b({path(100, 10, 512), path(30, 20)});
     const std::size_t bulk = b.transfer(false, 400 * mib);
