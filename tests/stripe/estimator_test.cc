@@ -214,7 +214,7 @@ TEST(estimator, one_that_comes_back_starts_again_from_less) {
     p.settle(10e6, 20ms);
     ASSERT_FALSE(p.e.starting());
     const double before = p.e.rate();
-    p.e.restart();
+    p.e.restart(p.now);
     EXPECT_TRUE(p.e.starting());
     EXPECT_GT(p.e.rate(), 0);
     EXPECT_LT(p.e.rate(), before);

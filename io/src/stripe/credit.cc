@@ -59,7 +59,6 @@ void credit::grant_first(window& w) noexcept {
     w.size = std::clamp(room() / 4, floor_, first_);
     // The floor is charged already, so this fits whatever the room.
     raise(w, w.consumed + w.size);
-    w.blocked = w.limit;
 }
 
 bool credit::consume(window& w, std::uint64_t n) noexcept {
@@ -82,7 +81,6 @@ bool credit::grow(window& w) noexcept {
     w.size = size;
     const std::uint64_t before = w.limit;
     raise(w, w.consumed + w.size);
-    w.blocked = w.limit;
     return w.limit != before;
 }
 

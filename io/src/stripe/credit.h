@@ -21,10 +21,9 @@ namespace libp::stripe {
 struct window {
     std::uint64_t limit = 0;
     std::uint64_t consumed = 0;
-    std::uint64_t size = 0;     // what a grant aims at: limit = consumed + size
-    std::uint64_t blocked = 0;  // BLOCKED below this is about a smaller window than today's
-    bool open = false;          // admitted
-    bool final = false;         // `limit` is the stream's size; nothing more is granted
+    std::uint64_t size = 0;  // what a grant aims at: limit = consumed + size
+    bool open = false;       // admitted
+    bool final = false;      // `limit` is the stream's size; nothing more is granted
 
     std::uint64_t outstanding() const noexcept { return limit - consumed; }
 };
@@ -40,7 +39,7 @@ class credit {
     void grant_first(window& w) noexcept;
     // The application read n bytes. True if a new limit is to be told.
     bool consume(window& w, std::uint64_t n) noexcept;
-    // The peer was held back by the window while the application was not slow: doubles it. True if a new limit is to be told.
+    // Doubles it, budget permitting. True if a new limit is to be told.
     bool grow(window& w) noexcept;
     // The stream's size is known: what is granted beyond it comes back.
     void finish(window& w, std::uint64_t final_size) noexcept;

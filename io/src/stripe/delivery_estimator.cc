@@ -7,6 +7,7 @@ namespace libp::stripe {
 namespace {
 
 constexpr duration rtt_window = 10s;
+constexpr duration drain_time = 20ms;
 // What takes no time at all has no rate.
 constexpr duration least_rtt = 1us;
 constexpr duration least_rate_window = 1s;
@@ -19,10 +20,13 @@ constexpr double start_gain = 2.2;
 constexpr double first_flight = 14480;
 // Afterwards: a quarter more than what the path holds finds out whether it has become faster.
 constexpr double settled_gain = 1.25;
-constexpr double tight_gain = 1.15;
+// ... and where the path is uneven, as radio is, what it holds while a round trip takes that much longer. Beyond that it is the queue that
+// this would fill.
+constexpr duration most_wobble = 200ms;
+constexpr double tight_start_gain = 1.5, tight_gain = 1.15;
 // Confirmations come up to 10 ms late (subflow.cc), and that much is in flight in name only.
 constexpr duration confirmation_delay = 10ms;
-constexpr duration frame_time = 4ms;
+constexpr duration frame_time = 5ms;
 constexpr std::size_t smallest_frame = 4 * kib;
 // Of a subflow that knows nothing: a frame that fits into the first flight.
 constexpr std::size_t unknown_frame = 8 * kib;
@@ -33,7 +37,7 @@ constexpr duration least_patience = 200ms, most_patience = 3s, unknown_patience 
 }  // namespace
 
 delivery_estimator::delivery_estimator(duration rtt, instant now) noexcept
-    : rtt_min_{rtt, duration{0}}, rtt_min_since_(now) {}
+    : rtt_min_{rtt, duration{0}}, half_(now.time_since_epoch() / (rtt_window / 2)) {}
 
 delivery_estimator::mark delivery_estimator::on_sent(std::size_t in_flight, instant now) noexcept {
     if (in_flight == 0) confirmed_at_ = confirmed_sent_ = now;
@@ -64,7 +68,7 @@ void delivery_estimator::on_confirmed(std::uint64_t count, const mark& newest, d
             }
         }
     }
-    update_allowance();
+    update_allowance(now);
 }
 
 void delivery_estimator::on_round_trip(duration rtt, instant now) noexcept {
@@ -77,10 +81,15 @@ void delivery_estimator::on_round_trip(duration rtt, instant now) noexcept {
         srtt_ += (rtt - srtt_) / 8;
     }
     const auto least = [](duration a, duration b) { return a == duration{0} ? b : std::min(a, b); };
-    if (now - rtt_min_since_ >= rtt_window / 2) {
-        rtt_min_[1] = rtt_min_[0];
+    if (const auto half = now.time_since_epoch() / (rtt_window / 2); half != half_) {
+        half_ = half;
+        // A queue that stood all the time would be taken for the path. All subflows let it drain at the same moment, for they may share it; what
+        // is seen then is what counts.
+        const bool stood = rtt_min_[1] > duration{0} && rtt_min_[0] > rtt_min_[1] * 9 / 8;
+        const bool drain = stood && drain_until_ == never;
+        drain_until_ = drain ? now + 2 * rtt_min_[1] + drain_time : never;
+        if (!drain) rtt_min_[1] = rtt_min_[0];
         rtt_min_[0] = duration{0};
-        rtt_min_since_ = now;
     }
     rtt_min_[0] = least(rtt_min_[0], rtt);
 }
@@ -97,13 +106,13 @@ void delivery_estimator::on_rate(double sample, bool limited, instant now) noexc
     rate_[0] = std::max(rate_[0], sample);
 }
 
-void delivery_estimator::restart() noexcept {
+void delivery_estimator::restart(instant now) noexcept {
     for (double& r : rate_)
         r /= 2;
     starting_ = true;
     rate_before_ = 0;
     rounds_without_growth_ = 0;
-    update_allowance();
+    update_allowance(now);
 }
 
 duration delivery_estimator::rtt_min() const noexcept {
@@ -111,16 +120,20 @@ duration delivery_estimator::rtt_min() const noexcept {
     return rtt_min_[1] == duration{0} ? rtt_min_[0] : std::min(rtt_min_[0], rtt_min_[1]);
 }
 
-void delivery_estimator::update_allowance() noexcept {
-    const double r = rate(), least = seconds(rtt_min());
+void delivery_estimator::update_allowance(instant now) noexcept {
     if (!measured_) return;
-    const double wobble = std::min(4 * seconds(rttvar_), std::max(least, 0.02));
+    const double r = rate(), least = seconds(rtt_min());
+    const double wobble = std::min(3 * seconds(rttvar_), std::max(least, seconds(most_wobble)));
     const double path = starting_ ? start_gain * least : settled_gain * least + wobble;
     const auto worth = [r](double time) {
         return std::max<std::size_t>(4 * smallest_frame, static_cast<std::size_t>(r * time));
     };
+    if (drain_until_ != never && now < drain_until_) {
+        allowance_ = tight_ = worth(least / 2);
+        return;
+    }
     allowance_ = worth(path + seconds(confirmation_delay + 2 * frame_time));
-    tight_ = worth((starting_ ? start_gain : tight_gain) * least +
+    tight_ = worth((starting_ ? tight_start_gain : tight_gain) * least +
                    seconds(confirmation_delay + frame_time));
 }
 

@@ -17,7 +17,7 @@
 // allowance()  how much may be in flight: enough to keep the path busy, and little more. What is in flight
 //           beyond rate * rtt_min waits in some queue, the kernel's or a router's, where it delays
 //           whatever comes next and cannot be taken back when a better path has room.
-// frame()   how large frames should be: what is delivered in 4 ms, so that nothing waits long behind one.
+// frame()   how large frames should be: what is delivered in 5 ms, so that nothing waits long behind one.
 // arrival() how long from now until a frame that is sent now has arrived.
 
 #include <libp/time.h>
@@ -48,7 +48,7 @@ class delivery_estimator {
     // There is nothing to send although there would be room; `position` is the count sent so far.
     void on_starved(std::uint64_t position) noexcept { limited_until_ = position ? position : 1; }
     // It was silent and is back: what was measured may not hold any more.
-    void restart() noexcept;
+    void restart(instant now) noexcept;
 
     double rate() const noexcept { return rate_[0] > rate_[1] ? rate_[0] : rate_[1]; }
     duration srtt() const noexcept { return srtt_; }
@@ -72,7 +72,7 @@ class delivery_estimator {
   private:
     void on_round_trip(duration rtt, instant now) noexcept;
     void on_rate(double sample, bool limited, instant now) noexcept;
-    void update_allowance() noexcept;
+    void update_allowance(instant now) noexcept;
 
     duration srtt_{0}, rttvar_{0};
 
@@ -80,7 +80,8 @@ class delivery_estimator {
     double rate_[2] = {0, 0};
     instant rate_since_{};
     duration rtt_min_[2] = {duration{0}, duration{0}};
-    instant rtt_min_since_{};
+    std::int64_t half_;            // of which half of a window rtt_min_[0] is
+    instant drain_until_ = never;  // set in the half after one in which a queue stood
 
     std::uint64_t confirmed_ = 0;
     std::uint64_t limited_until_ = 0;  // confirmed counts up to here say little; 0: none do

@@ -9,13 +9,6 @@
 
 namespace libp::stripe {
 
-namespace {
-
-// A reader that empties its stream within this long of the sender running out of credit is not what holds it up.
-constexpr duration keeps_up = 20ms;
-
-}  // namespace
-
 engine::state::state(block_pool& blocks, const engine_options& options, instant now)
     : blocks_(blocks),
       opt_(options),
@@ -53,10 +46,6 @@ stream& engine::state::add_stream(stream_id id, bool ours, std::uint64_t limit) 
 }
 
 void engine::state::schedule(stream& s) {
-    if (s.accepted && s.send.blocked() && s.send.blocked_told != s.send.limit()) {
-        s.send.blocked_told = s.send.limit();
-        s.owe(duty::blocked);
-    }
     const auto belongs = [&s](auto& list, list_hook& hook, bool there) {
         if (there == hook.linked()) return;
         if (there) {
@@ -166,11 +155,17 @@ void engine::state::tell_writable(stream& s) {
     emit(event::kind::stream_writable, s.id);
 }
 
-void engine::state::grow_if_starved(stream& s, instant now) {
-    if (s.starved_since == never || s.recv.ready().size() >= s.recv.window.size / 4) return;
-    const bool kept_up = now - s.starved_since <= keeps_up;
-    s.starved_since = never;
-    if (kept_up && credit_.grow(s.recv.window)) s.owe(duty::credit);
+// Credit that is used up by half within two round trips is what the peer waits for, or soon will: a window is to hold what comes in
+// while its renewal travels, over the slowest subflow.
+void engine::state::consumed(stream& s, std::size_t n, instant now) {
+    if (!credit_.consume(s.recv.window, n)) return;
+    duration round_trip{0};
+    for (const auto& f : subflows_)
+        if (usable(*f))
+            round_trip = std::max({round_trip, f->estimate.srtt(), f->estimate.expected_rtt()});
+    if (now - s.granted_at < 2 * round_trip) credit_.grow(s.recv.window);
+    s.granted_at = now;
+    s.owe(duty::credit);
 }
 
 // -- the public face ------------------------------------------------------------------------------------
@@ -264,7 +259,7 @@ std::size_t engine::transmit(subflow_id id, chain& out, std::size_t budget, inst
         // Something goes anyway: the confirmation rides along rather than costing a write of its own later.
         if (s->unconfirmed > 0) s->path_ack_due = true;
     }
-    if (!more && !s->congested && s->has_room(s->estimate.frame(e.opt_.max_frame), e.in_a_hurry()))
+    if (!more && !s->congested && s->has_room(e.frame_on(*s), e.in_a_hurry()))
         s->estimate.on_starved(s->position);
     return out.size() - before;
 }
@@ -307,6 +302,7 @@ stream_id engine::open(const open_request& request, instant now) {
     }
     e.next_own_ += 2;
     e.credit_.grant_first(s.recv.window);
+    s.granted_at = now;
     s.target = request.target;
     s.interactive = request.interactive;
     s.opened = true;
@@ -322,6 +318,7 @@ void engine::accept(stream_id id, instant now) {
     check(!s->ours && s->opened, "accept() is for streams the peer opened");
     s->accepted = true;
     state_->credit_.grant_first(s->recv.window);
+    s->granted_at = now;
     s->owe(duty::open_ok);
     state_->schedule(*s);
 }
@@ -376,8 +373,7 @@ io_result engine::read(stream_id id, chain& to, std::size_t max, instant now) {
     const std::size_t n = std::min(max, ready.size());
     ready.move_front(to, n);
     e.held_ -= n;
-    if (e.credit_.consume(s->recv.window, n)) s->owe(duty::credit);
-    e.grow_if_starved(*s, now);
+    e.consumed(*s, n, now);
     if (ready.empty()) {
         s->recv.told_readable = false;
         e.tell_readable(*s);  // of the FIN
@@ -417,12 +413,7 @@ bool engine::next_event(event& out) {
 }
 
 instant engine::next_timer() const {
-    instant at = never;
-    if (state_->broken_) return at;
-    for (const auto& s : state_->subflows_)
-        at = std::min(at, s->next_timer(state_->opt_.heartbeat, state_->opt_.dead_after,
-                                        state_->subflows_.size() == 1));
-    return at;
+    return state_->next_timer();
 }
 
 void engine::on_timer(instant now) {

@@ -61,9 +61,6 @@ error engine::state::process(subflow& from, frame& f, instant now) {
         case wire::type::credit:
             on_credit(h);
             break;
-        case wire::type::blocked:
-            on_blocked(h, now);
-            break;
         case wire::type::path_ack:
             on_path_ack(f, now);
             break;
@@ -115,8 +112,7 @@ stream* engine::state::addressed(const wire::header& h) {
     }
     if (stream* s = find(h.stream)) return s;
     if (is_ours(h.stream) ? h.stream < next_own_ : peer_used(h.stream)) return nullptr;
-    const bool may_overtake =
-        h.type == wire::type::data || h.type == wire::type::credit || h.type == wire::type::blocked;
+    const bool may_overtake = h.type == wire::type::data || h.type == wire::type::credit;
     if (!is_ours(h.stream) && may_overtake) return peer_stream(h.stream);
     break_session({reason::protocol_error}, wire::code::protocol, true);
     return nullptr;
@@ -245,14 +241,6 @@ void engine::state::on_credit(const wire::header& h) {
     schedule(*s);
 }
 
-void engine::state::on_blocked(const wire::header& h, instant now) {
-    stream* s = addressed(h);
-    if (!s || h.offset < s->recv.window.blocked || h.offset > s->recv.window.limit) return;
-    s->starved_since = now;
-    grow_if_starved(*s, now);
-    schedule(*s);
-}
-
 // -- confirmation -----------------------------------------------------------------------------------------
 
 void engine::state::on_path_ack(frame& f, instant now) {
@@ -267,7 +255,7 @@ void engine::state::on_path_ack(frame& f, instant now) {
     if (s->confirmed == before) return;
     if (!s->is_good()) {
         s->state = subflow_state::good;
-        s->estimate.restart();
+        s->estimate.restart(now);
         survey();
     }
     look_at_others(*s, now);

@@ -36,7 +36,7 @@ void engine::state::say_again(const subflow& from, sent_record& r, bool gone) {
     stream* s = find(r.id);
     if (!s) return;
     if (r.what == sent_record::kind::control) {
-        if (!said && (r.say != duty::blocked || s->send.blocked())) s->owe(r.say);
+        if (!said) s->owe(r.say);
     } else if (fragment* f = s->send.find(r.offset)) {
         if (gone) f->on &= ~(std::uint64_t{1} << from.place);
         // A copy that is on its way on a subflow that works is as good.
@@ -97,15 +97,21 @@ void engine::state::look_at_others(const subflow& heard, instant now) {
         if (s.get() != &heard) look_at_silence(*s, now);
 }
 
+instant engine::state::next_timer() const noexcept {
+    instant at = never;
+    if (broken_) return at;
+    for (const auto& s : subflows_)
+        at = std::min(at, s->next_timer(opt_.heartbeat, opt_.dead_after, subflows_.size() == 1));
+    return at;
+}
+
 void engine::state::notice_standstill(instant now) {
     const instant last = std::exchange(now_, std::max(now, now_));
     if (now - last <= standstill) return;
-    instant due = never;
-    for (const auto& s : subflows_)
-        due = std::min(due, s->verdict_at());
+    const instant due = next_timer();
     if (due == never || now - std::max(due, last) <= standstill) return;
     for (const auto& s : subflows_)
-        s->forgive(now - std::max(due, last));
+        s->forgive(now - last);
 }
 
 }  // namespace libp::stripe

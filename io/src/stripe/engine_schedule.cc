@@ -34,6 +34,7 @@ constexpr double copy_margin = 1.25, copy_slack = 0.002;
 // Copies of frames that nothing happened to: at first, and of all that was confirmed (XLINK, SIGCOMM 2021, paid 2 %).
 constexpr std::uint64_t first_copies = 64 * kib;
 constexpr std::uint64_t copies_share = 20;
+constexpr int most_copies = 3;
 // Where copies are looked for: the head of so many streams, so many fragments deep.
 constexpr int copied_streams = 8, copied_fragments = 4096;
 
@@ -114,7 +115,7 @@ double engine::state::backlog(const stream& s) const noexcept {
 }
 
 engine::state::choice engine::state::choose_fresh(const subflow& on) const {
-    const std::size_t size = on.estimate.frame(opt_.max_frame);
+    const std::size_t size = frame_on(on);
     const bool bulk_waited = !bulk_.empty() && interactive_run_ >= longest_interactive_run;
     if (stream* s = interactive_.front(); s && !bulk_waited) {
         const bool small = scheduler_ == scheduler::automatic && s->is_sparse(now_);
@@ -130,12 +131,15 @@ engine::state::choice engine::state::choose_fresh(const subflow& on) const {
 }
 
 // A fragment that has not arrived and would arrive sooner on `on`; or, where every subflow carries everything, that it does not carry yet.
-engine::state::choice engine::state::choose_copy(const subflow& on, instant now) const {
+engine::state::choice engine::state::choose_copy(const subflow& on, bool chatty,
+                                                 instant now) const {
     const bool all = scheduler_ == scheduler::redundant;
+    if (!all && !is_soonest(on)) return {};
     const std::uint64_t budget = first_copies + confirmed_bytes_ / copies_share;
     const std::uint64_t left = budget - std::min(budget, copied_bytes_);
     const stream* s = outstanding_.front();
     for (int n = 0; s && n < copied_streams; ++n, s = outstanding_.next(*s)) {
+        if (chatty && !s->is_chatty()) continue;
         int depth = 0;
         for (const fragment& f : s->send.outstanding()) {
             if (++depth > copied_fragments) break;
@@ -143,7 +147,7 @@ engine::state::choice engine::state::choose_copy(const subflow& on, instant now)
             if (!on.has_room(f.size(), in_a_hurry())) return {};
             const choice copy{choice::kind::copy, find(s->id), f.offset};
             if (all) return copy;
-            if (f.copies() > 1 || !f.is_on(f.place) || f.size() > left) continue;
+            if (f.copies() >= most_copies || !f.is_on(f.place) || f.size() > left) continue;
             const auto owner = std::ranges::find(subflows_, unsigned{f.place},
                                                  [](const auto& o) { return o->place; });
             if (copy_margin * arrival(on, f.size()) + copy_slack < remaining(**owner, f, now))
@@ -158,11 +162,9 @@ engine::state::choice engine::state::choose(const subflow& on, instant now) cons
     if (on.goaway_due) return {kind::own};
     if (broken_ || on.is_over()) return {};
     if (on.path_ack_due || on.pong_due || on.ping_due) return {kind::own};
-    // What streams owe each other must not wait for a slow subflow.
-    if (!resets_.empty() || !control_.empty()) {
-        if (scheduler_ != scheduler::automatic || is_soonest(on))
-            return {resets_.empty() ? kind::control : kind::reset, control_.front()};
-    }
+    // What streams owe each other must not wait for a slow subflow, whatever the scheduler.
+    if ((!resets_.empty() || !control_.empty()) && is_soonest(on))
+        return {resets_.empty() ? kind::control : kind::reset, control_.front()};
     if (!usable(on) || on.records.size() >= many_records) return {};
     if (stream* s = waiting_.front()) {
         const fragment& f = s->send.next_waiting();
@@ -171,9 +173,12 @@ engine::state::choice engine::state::choose(const subflow& on, instant now) cons
             return {kind::waiting, s};
     }
     if (scheduler_ == scheduler::redundant)
-        if (const choice c = choose_copy(on, now); c.what != kind::nothing) return c;
+        if (const choice c = choose_copy(on, false, now); c.what != kind::nothing) return c;
+    // What somebody waits for is copied before anything new is sent.
+    if (scheduler_ == scheduler::automatic && in_a_hurry())
+        if (const choice c = choose_copy(on, true, now); c.what != kind::nothing) return c;
     if (retained_ < opt_.memory_budget && fresh_streams_ > 0) return choose_fresh(on);
-    if (scheduler_ == scheduler::automatic && waiting_.empty()) return choose_copy(on, now);
+    if (scheduler_ == scheduler::automatic && waiting_.empty()) return choose_copy(on, false, now);
     return {};
 }
 

@@ -67,7 +67,8 @@ struct engine::state {
     void queue_reset(const reset_notice& r);
     void tell_readable(stream& s);
     void tell_writable(stream& s);
-    void grow_if_starved(stream& s, instant now);
+    // The application read so much of it.
+    void consumed(stream& s, std::size_t n, instant now);
     event& emit(event::kind what, stream_id id);
 
     // -- frames in (engine_receive.cc): an error is the subflow's, the session's goes through break_session
@@ -81,7 +82,6 @@ struct engine::state {
     void on_rst(const wire::header& h);
     void on_ack(frame& f);
     void on_credit(const wire::header& h);
-    void on_blocked(const wire::header& h, instant now);
     void on_path_ack(frame& f, instant now);
     void freed(const sent_record& r);
 
@@ -95,9 +95,13 @@ struct engine::state {
     bool may_take(const subflow& on, std::size_t size, double backlog) const noexcept;
     double backlog(const stream& s) const noexcept;
     choice choose_fresh(const subflow& on) const;
-    choice choose_copy(const subflow& on, instant now) const;
+    // Of chatty streams only, or of all.
+    choice choose_copy(const subflow& on, bool chatty, instant now) const;
     // Somebody types, or asks and waits: queues are kept short.
     bool in_a_hurry() const noexcept { return now_ < hurry_until_; }
+    std::size_t frame_on(const subflow& s) const noexcept {
+        return s.estimate.frame(opt_.max_frame);
+    }
     // Which subflows may be used at all; anew after any of them came, went, or changed its state.
     void survey();
 
@@ -122,6 +126,7 @@ struct engine::state {
     void look_at_others(const subflow& heard, instant now);
     // When the subflow is expected to have delivered the fragment, from now on; in seconds.
     double remaining(const subflow& owner, const fragment& f, instant now) const noexcept;
+    instant next_timer() const noexcept;
     // The time between calls says whether this process, or the whole machine, stood still.
     void notice_standstill(instant now);
 

@@ -124,14 +124,9 @@ void engine::state::transmit_control(subflow& on, chain& out, stream& s, instant
     } else if (s.owes(duty::ack)) {
         r.say = duty::ack;
         size = transmit_ack(on, out, s, r);
-    } else if (s.owes(duty::credit)) {
+    } else {
         r.say = duty::credit;
         h.type = wire::type::credit;
-        size = put_small(on, out, h);
-    } else {
-        r.say = duty::blocked;
-        h.type = wire::type::blocked;
-        h.offset = s.send.limit();
         size = put_small(on, out, h);
     }
     s.paid(r.say);
@@ -162,7 +157,7 @@ std::size_t engine::state::transmit_ack(subflow& on, chain& out, stream& s, sent
 void engine::state::transmit_fresh(subflow& on, chain& out, stream& s, instant now) {
     auto& list = s.fresh_first ? interactive_ : bulk_;
     interactive_run_ = s.fresh_first ? interactive_run_ : 0;
-    const std::size_t most = std::min(on.estimate.frame(opt_.max_frame), quantum - s.turn);
+    const std::size_t most = std::min(frame_on(on), quantum - s.turn);
     fragment& f = s.send.take_new(most, opt_.max_window);
     const std::size_t n = f.size();
     unsent_ -= n;

@@ -48,8 +48,6 @@ class send_stream {
     // -- credit
     // The greatest counts. True if it was raised.
     bool raise_limit(std::uint64_t limit) noexcept;
-    // There is more to send and the limit is what holds it back.
-    bool blocked() const noexcept { return !unsent_.empty() && sent_ >= limit_; }
 
     // -- what may be sent now, with at most `window` bytes unconfirmed
     bool has_new(std::size_t window) const noexcept;
@@ -86,8 +84,7 @@ class send_stream {
     std::size_t bound = 0;  // of the unsent bytes, as the last write() had it
     bool wants_room =
         false;  // write() took less than it was offered, and nobody was told of room since
-    bool more_follows = false;       // ... and the application has not come back yet
-    std::uint64_t blocked_told = 0;  // BLOCKED was sent for this limit
+    bool more_follows = false;  // ... and the application has not come back yet
 
   private:
     std::size_t let_go(fragment& f);

@@ -25,7 +25,7 @@ struct stream {
     bool accepted = false;             // by accept(), or by the peer's OPEN_OK
     bool may_send = false;             // OPEN or OPEN_OK has gone out once: DATA may follow
     bool final_ack_confirmed = false;  // the peer knows that we have everything
-    instant starved_since = never;     // when a BLOCKED came that was not answered yet
+    instant granted_at{};              // when credit was last granted
     std::size_t turn = 0;              // bytes sent since it came to the front of its list
 
     send_stream send;

@@ -61,6 +61,7 @@ void subflow::heard(instant now) noexcept {
 
 void subflow::forgive(duration d) noexcept {
     last_progress = saturating_add(last_progress, d);
+    silent_since = saturating_add(silent_since, d);
     look_again = never;
 }
 

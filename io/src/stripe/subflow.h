@@ -32,7 +32,7 @@ struct reset_notice {
 };
 
 // One control frame that a stream owes its peer; also what a record says has to be said again.
-enum class duty : std::uint8_t { open = 1, open_ok = 2, credit = 4, ack = 8, blocked = 16 };
+enum class duty : std::uint8_t { open = 1, open_ok = 2, credit = 4, ack = 8 };
 
 struct sent_record {
     enum class kind : std::uint8_t { data, control, reset };

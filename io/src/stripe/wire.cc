@@ -63,7 +63,6 @@ constexpr shape shapes[] = {
     {type::path_ack, flag::crc, false, false, true, 8, 8},
     {type::ping, flag::crc, false, false, true, 0, whole_frame},
     {type::pong, 0, false, false, true, 0, exactly_none},
-    {type::blocked, 0, true, false, true, 0, exactly_none},
     {type::goaway, flag::crc, false, true, false, 0, text_max},
 };
 

@@ -38,7 +38,6 @@
 //     0x22      PATH_ACK  0       0        bytes received           u32 subflow, u32 delay_us  CRC         no
 //     0x23      PING      0       0        any number               padding, <= max_frame      CRC         yes
 //     0x24      PONG      0       0        that number              none                       none        no
-//     0x25      BLOCKED   id      0        limit it is stuck at     none                       none        yes
 //     0x3f      GOAWAY    0       code     0                        text, <= 256               CRC         no
 //     0x40-7f   extensions: skipped by length (<= max_frame) where not known; any flags; they elicit
 //     0x80-ff   extensions that must be understood: where not known the session ends (GOAWAY unsupported)
@@ -77,7 +76,7 @@
 //
 // Subflows do not keep step, so any frame of a stream may overtake its OPEN: the stream then begins with that frame, and with the
 // initial credit. RST that overtakes OPEN uses up the id. Ids once used and now closed are remembered for ever (as ranges: ids are dense);
-// whatever comes for them is confirmed and dropped. A frame other than OPEN, DATA, RST, CREDIT and BLOCKED for an id that its owner never opened is an error.
+// whatever comes for them is confirmed and dropped. A frame other than OPEN, DATA, RST and CREDIT for an id that its owner never opened is an error.
 //
 // DATA carries payload at its offset in the stream; FIN marks that the stream ends behind it. Data may come in any order, twice, and cut
 // differently the second time. RST ends a stream at once in both directions; it is not answered.
@@ -88,8 +87,8 @@
 //  -- 5. credit --
 //
 // Credit is an absolute limit on the offsets of a stream: offset + length <= limit. It comes with OPEN, OPEN_OK and CREDIT; the greatest counts, so that
-// frames that come late or twice change nothing. It begins at the initial_credit of the receiver's HELLO for streams the peer opens. BLOCKED(limit) says that the
-// sender has more and the limit is what holds it back: a hint to grant a larger window, sent once for each limit, and not before OPEN_OK.
+// frames that come late or twice change nothing. It begins at the initial_credit of the receiver's HELLO for streams the peer opens. How much is
+// granted, and when, is the receiver's choice; nobody asks for more.
 //
 //  -- 6. confirmation --
 //
@@ -139,7 +138,7 @@ inline constexpr std::uint64_t credit_max = (std::uint64_t{1} << 62) - 1;
 namespace type {
 inline constexpr std::uint8_t hello = 0x01, ready = 0x03, open = 0x10, open_ok = 0x11, data = 0x12,
                               rst = 0x13, ack = 0x20, credit = 0x21, path_ack = 0x22, ping = 0x23,
-                              pong = 0x24, blocked = 0x25, goaway = 0x3f, first_ignorable = 0x40,
+                              pong = 0x24, goaway = 0x3f, first_ignorable = 0x40,
                               first_critical = 0x80;
 }
 
