@@ -1,0 +1,206 @@
+# Goal: TLS that other people's programs understand: openssl s_client and s_server, curl, stunnel, each as the other end; the
+# striped pair encrypted; and every refusal with its end code and its exit status.
+#
+# Certificates are made on the spot. Bulk is 64 MiB each way, compared byte for byte.
+
+. "$(dirname "$0")/lib.sh"
+
+size=$((64 * 1024 * 1024))
+here=$(cd "$(dirname "$0")" && pwd)
+cert=$work/certs
+
+command -v openssl > /dev/null || { echo "skip tls: no openssl program here"; exit 0; }
+case $("$BIN/tcp-proxy" --version -v) in
+    *"tls: OpenSSL "*) ;;
+    *) echo "skip tls: no TLS library here"; exit 0 ;;
+esac
+mkdir "$cert"
+sh "$here/../support/certificates.sh" "$cert" > "$work/certificates.log" 2>&1 || { echo "FAIL tls.certificates"; exit 1; }
+head -c $size /dev/urandom > "$work/payload"
+
+# -- what is at the far end --------------------------------------------------------------------------
+
+# A plain server that reads to the end of what it is sent, then sends it all back, then ends: half-close and all.
+echo_server() {  # NAME: its address in $address
+    local port_file=$work/$1.port
+    mkfifo "$port_file"
+    start "$1" socat -d -d TCP-LISTEN:0,bind=127.0.0.1,fork,reuseaddr "SYSTEM:f=\$(mktemp $work/echo.XXXXXX); cat > \$f; cat \$f; rm \$f"
+    address=
+    local try
+    for try in $(seq 200); do
+        address=$(sed -n 's/.*listening on .* \(127\.0\.0\.1:[0-9]*\).*/\1/p' "$work/$1.log" | head -n 1)
+        [ -z "$address" ] || return 0
+        sleep 0.05
+    done
+    return 1
+}
+
+there_and_back() {  # ADDRESS: 64 MiB, then FIN, then 64 MiB and FIN
+    timeout 60 socat -t 60 - "TCP:$1" < "$work/payload" > "$work/back" && cmp "$work/payload" "$work/back"
+}
+
+# -- the pairs ---------------------------------------------------------------------------------------
+
+"$BIN/tcp-striper" keygen > "$work/key"
+"$BIN/tcp-striper" keygen > "$work/other.key"
+chmod 600 "$work/key" "$work/other.key"
+
+echo_server echo || { echo "FAIL tls.echo_server"; exit 1; }
+target=$address
+serve terminates "$BIN/tcp-proxy" -r "tls,cert=$cert/server.pem,key=$cert/server.key+tcp://127.0.0.1:0" "$target"
+terminating=$address
+
+our_own_pair() { there_and_back "$pair"; }
+serve originates "$BIN/tcp-proxy" -r 127.0.0.1:0 "tls,ca=$cert/authority.pem+tcp://$terminating"
+pair=$address run tls.pair.64MiB_each_way_and_half_close our_own_pair
+serve psk-s "$BIN/tcp-striper" -s 127.0.0.1:0 "$target" --psk-file "$work/key"
+striped=$address
+serve psk-c "$BIN/tcp-striper" -c 127.0.0.1:0 -n 4 "$striped" --psk-file "$work/key"
+pair=$address run tls.striped_psk.64MiB_each_way_and_half_close our_own_pair
+serve dgm-s "$BIN/tcp-proxy" -s 127.0.0.1:0 "$target" --tls --cert "$cert/server.pem" --key "$cert/server.key" --client-ca "$cert/authority.pem"
+mutual=$address
+serve dgm-c "$BIN/tcp-proxy" -c 127.0.0.1:0 "$mutual" --tls --ca "$cert/authority.pem" --cert "$cert/client.pem" --key "$cert/client.key"
+pair=$address run tls.dgm_mutual.64MiB_each_way_and_half_close our_own_pair
+
+# -- openssl's programs ------------------------------------------------------------------------------
+
+found_port() {  # NAME PATTERN: what the pattern's group finds in NAME's log, in $found
+    local try
+    for try in $(seq 400); do
+        found=$(sed -n "s/.*$2.*/\1/p" "$work/$1.log" | head -n 1)
+        [ -z "$found" ] || return 0
+        sleep 0.05
+    done
+    return 1
+}
+
+# s_client leaves at the end of its input: the far end answers line by line.
+start lines socat -d -d TCP-LISTEN:0,bind=127.0.0.1,fork,reuseaddr EXEC:cat
+found_port lines 'listening on .* \(127\.0\.0\.1:[0-9]*\)'
+lines=$found
+ask_line() {  # S_CLIENT ARGUMENTS...
+    local line
+    coproc CLIENT { timeout 20 openssl s_client -quiet "$@" 2> "$work/s_client.err"; }
+    echo "line one" >&"${CLIENT[1]}"
+    local client=$CLIENT_PID status=0
+    read -r -t 20 line <&"${CLIENT[0]}" && [ "$line" = "line one" ] || { cat "$work/s_client.err"; status=1; }
+    kill "$client" 2> /dev/null || true
+    return $status
+}
+s_client_verifies() {
+    ask_line -verify_return_error -CAfile "$cert/authority.pem" -servername localhost -verify_hostname localhost -connect "$at"
+}
+s_client_with_a_certificate() { s_client_without -cert "$cert/client.pem" -key "$cert/client.key"; }
+s_client_without() { ask_line -CAfile "$cert/authority.pem" "$@" -connect "$at"; }
+s_client_is_refused() { ! s_client_without 2> /dev/null; }
+s_client_with_a_key() { ask_line -tls1_3 -psk_identity default -psk "$(cat "$work/$1")" -connect "$at"; }
+s_client_with_another_key() { ! s_client_with_a_key other.key; }
+
+serve lines-tls "$BIN/tcp-proxy" -r "tls,cert=$cert/server.pem,key=$cert/server.key+tcp://127.0.0.1:0" "$lines"
+at=$address run tls.s_client.verifies_us s_client_verifies
+serve lines-mutual "$BIN/tcp-proxy" -r "tls,cert=$cert/server.pem,key=$cert/server.key,client-ca=$cert/authority.pem+tcp://127.0.0.1:0" "$lines"
+at=$address run tls.s_client.mutual s_client_with_a_certificate
+at=$address run tls.s_client.without_a_certificate_is_refused s_client_is_refused
+serve lines-psk "$BIN/tcp-proxy" -r "tls,psk=$work/key+tcp://127.0.0.1:0" "$lines"
+at=$address run tls.s_client.shared_key s_client_with_a_key key
+at=$address run tls.s_client.another_key_is_refused s_client_with_another_key
+
+# s_server's own little web server, from behind a relay that ends curl's TLS and begins its own.
+start s_server sh -c "cd $work && exec openssl s_server -accept 127.0.0.1:0 -cert $cert/server.pem -key $cert/server.key -WWW -http_server_binmode 1>&2"
+found_port s_server 'ACCEPT \(127\.0\.0\.1:[0-9]*\)'
+s_server=$found
+serve web "$BIN/tcp-proxy" -r "tls,cert=$cert/server.pem,key=$cert/server.key+tcp://127.0.0.1:0" "tls,ca=$cert/authority.pem+tcp://$s_server"
+web=$address
+curl_downloads() {  # CURL ARGUMENTS...
+    timeout 60 curl -sS --noproxy '*' --cacert "$cert/authority.pem" "$@" "https://localhost:${web##*:}/payload" -o "$work/down" &&
+        cmp "$work/payload" "$work/down"
+}
+run tls.curl_to_s_server.64MiB curl_downloads
+curl_is_sure() { ! timeout 20 curl -sS --noproxy '*' "https://localhost:${web##*:}/payload" -o /dev/null; }
+run tls.curl.does_not_know_our_authority curl_is_sure
+curl_tls12() { ! curl_downloads --tls-max 1.2; }
+run tls.curl.an_older_version_is_refused curl_tls12
+
+# -- stunnel -----------------------------------------------------------------------------------------
+
+stunnel_() {  # NAME LINES...: on a port of its own, in $address
+    local name=$1 try line
+    shift
+    for try in 1 2 3 4 5 6 7 8 9 10; do
+        address=127.0.0.1:$((20000 + RANDOM % 12000))
+        { printf 'foreground = yes\npid =\nsyslog = no\ndebug = 5\n[it]\naccept = %s\n' "$address"; printf '%s\n' "$@"; } > "$work/$name.conf"
+        start "$name" stunnel "$work/$name.conf"
+        found_port "$name" '\(Configuration successful\|Address already in use\)'
+        [ "$found" = "Configuration successful" ] && return 0
+    done
+    return 1
+}
+if command -v stunnel > /dev/null; then
+    stunnel_ stunnel-c "client = yes" "connect = $terminating" "CAfile = $cert/authority.pem" "verifyChain = yes" "checkHost = localhost"
+    pair=$address run tls.stunnel.to_us_64MiB_each_way_and_half_close our_own_pair
+    stunnel_ stunnel-s "connect = $target" "cert = $cert/server.pem" "key = $cert/server.key"
+    serve to-stunnel "$BIN/tcp-proxy" -r 127.0.0.1:0 "tls,ca=$cert/authority.pem+tcp://$address"
+    pair=$address run tls.stunnel.from_us_64MiB_each_way_and_half_close our_own_pair
+else
+    echo "skip tls.stunnel: no stunnel here"
+fi
+
+# -- refusals ----------------------------------------------------------------------------------------
+
+# Connects once by a relay of its own, which is to end with status 77, the end code, and the text.
+refused() {  # TEXT TARGET_SPEC ARGUMENTS...
+    local text=$1 status=0
+    shift
+    mkfifo "$work/refused.announce"
+    timeout 20 "$BIN/tcp-proxy" -1 -r 127.0.0.1:0 "$@" --announce "$work/refused.announce" 2> "$work/refused.log" &
+    local relay=$!
+    read -r -t 20 line <> "$work/refused.announce"
+    rm "$work/refused.announce"
+    # What a refused client sends finds out: in TLS 1.3 its own handshake may be over before.
+    timeout 20 socat - "TCP:${line##* }" < /dev/null > /dev/null 2>&1
+    wait $relay || status=$?
+    cat "$work/refused.log"
+    [ $status -eq 77 ] && grep -q 'end=auth_failed' "$work/refused.log" && grep -q "$text" "$work/refused.log"
+}
+server_with() { serve "cert-$1" "$BIN/tcp-proxy" -r "tls,cert=$cert/$1.pem,key=$cert/$1.key+tcp://127.0.0.1:0" "$lines"; }
+trust=tls,ca=$cert/authority.pem
+for name in other:"made for another" expired:expired selfsigned:self-signed; do
+    server_with "${name%%:*}"
+    run "tls.refused.${name%%:*}" refused "${name#*:}" "$trust+tcp://$address"
+done
+run tls.refused.untrusted refused "issuer unknown" "tls+tcp://$terminating"
+run tls.refused.wrong_name refused "another name" "$trust,name=example.org+tcp://$terminating"
+run tls.refused.wrong_pin refused "pinned" "tls,pin=sha256:47DEQpj8HBSa%2B/TImW%2B5JCeuQeRkm5NMpJWZG3hSuFU=+tcp://$terminating"
+serve psk-lines "$BIN/tcp-proxy" -r "tls,psk=$work/key+tcp://127.0.0.1:0" "$lines"
+run tls.refused.wrong_key refused "keys of the two ends differ" "tls,psk=$work/other.key+tcp://$address"
+run tls.refused.no_key refused "authentication failed" "$trust+tcp://$address"
+run tls.refused.no_client_certificate refused "client certificate is required" "dgm+$trust+tcp://$mutual"
+
+# A hint that works: the pin it names.
+a_pin_from_the_hint() {
+    refused self-signed "$trust+tcp://$selfsigned" > /dev/null
+    local pin
+    pin=$(sed -n 's/.*add --pin \(sha256:.*\)/\1/p' "$work/refused.log")
+    [ -n "$pin" ] && serve pinned "$BIN/tcp-proxy" -r 127.0.0.1:0 "tls+tcp://$selfsigned" --pin "$pin" &&
+        [ "$(echo hello | timeout 20 socat -t 5 - "TCP:$address")" = hello ]
+}
+server_with selfsigned
+selfsigned=$address run tls.a_pin_from_the_hint a_pin_from_the_hint
+
+# -- a hidden library --------------------------------------------------------------------------------
+
+without_library() {
+    [ "$(id -u)" -eq 0 ] && unshare -m true 2> /dev/null || { skip "hiding a library takes root"; return 77; }
+    local hide='for f in $(ldconfig -p | sed -n "s/.*libssl\.so\.[0-9.]* .*=> //p"); do mount --bind /dev/null "$f"; done'
+    unshare -m sh -c "$hide; \"\$@\"" sh "$@"
+}
+hidden_library() {
+    local status=0
+    without_library "$BIN/tcp-proxy" -c 127.0.0.1:0 "127.0.0.1:1" --tls > /dev/null 2> "$work/hidden.log" || status=$?
+    [ $status -ne 77 ] || { skip "hiding a library takes root"; return 77; }
+    cat "$work/hidden.log"
+    [ $status -eq 78 ] && grep -q 'libssl.so.3' "$work/hidden.log" && grep -q 'hint: ' "$work/hidden.log" &&
+        without_library "$BIN/tcp-proxy" --version -v | grep -q 'no usable OpenSSL' &&
+        without_library "$BIN/tcp-proxy" -r 127.0.0.1:0 127.0.0.1:1 --explain > /dev/null
+}
+run tls.hidden_library_is_78 hidden_library
