@@ -20,14 +20,30 @@ void handshakes::clear() {
         loop_.retire(take(*who));
 }
 
+void handshakes::release() {
+    held_ = false;
+    // Whoever takes one may change the list.
+    for (stranger* who = waiting_.front(); who && !held_;) {
+        if (who->pipe->has(io_flag::ready)) {
+            pass_on(*who);
+            who = waiting_.front();
+        } else {
+            who = waiting_.next(*who);
+        }
+    }
+}
+
 void handshakes::on_pipe(stranger& who, io_flags risen) {
-    if (!risen.has(io_flag::broken) && !risen.has(io_flag::ready)) return;
+    if (risen.has(io_flag::broken)) return loop_.retire(take(who));
+    if (risen.has(io_flag::ready) && !held_) pass_on(who);
+}
+
+void handshakes::pass_on(stranger& who) {
     std::unique_ptr<stranger> out = take(who);
     std::unique_ptr<io_pipe> pipe = std::move(out->pipe);
     const socket_address peer = out->peer;
     pipe->attach({});
     loop_.retire(std::move(out));
-    if (risen.has(io_flag::broken)) return loop_.retire(std::move(pipe));
     done_(std::move(pipe), peer);
 }
 

@@ -28,6 +28,9 @@ class handshakes {
     handshakes& operator=(const handshakes&) = delete;
 
     void add(std::unique_ptr<io_pipe> pipe, const socket_address& peer);
+    // The owner is full: who is ready stays here. And goes on, oldest first, until the owner is full again.
+    void hold() noexcept { held_ = true; }
+    void release();
     // Gives all of them up.
     void clear();
     std::size_t size() const noexcept { return size_; }
@@ -44,6 +47,7 @@ class handshakes {
         list_hook hook;
     };
     void on_pipe(stranger& who, io_flags risen);
+    void pass_on(stranger& who);
     std::unique_ptr<stranger> take(stranger& who);
 
     event_loop& loop_;
@@ -51,6 +55,7 @@ class handshakes {
     arrival done_;
     intrusive_list<stranger, &stranger::hook> waiting_;  // oldest first; owned
     std::size_t size_ = 0;
+    bool held_ = false;
 };
 
 }  // namespace libp::app

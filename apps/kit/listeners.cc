@@ -107,6 +107,7 @@ void listeners::log_open(std::string_view name) const {
 }
 
 void listeners::pause() {
+    strangers_.hold();
     for (auto& l : open_)
         l->pause();
 }
@@ -114,6 +115,7 @@ void listeners::pause() {
 void listeners::resume() {
     for (auto& l : open_)
         l->resume();
+    strangers_.release();
 }
 
 void listeners::retry() {

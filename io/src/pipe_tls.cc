@@ -235,7 +235,7 @@ std::string tls_pipe::identify() const {
 error tls_pipe::why_failed() const {
     const tls_options& options = notes_.by.options();
     const long verified = call().SSL_get_verify_result(ssl_);
-    const bool judged = notes_.pin && (!is_client() || options.verify);
+    const bool judged = notes_.pin && (!is_client() || options.verify || !options.pins.empty());
     if (!shaken_ && notes_.alert_read == 0 && judged && verified != openssl::v_ok)
         return {reason::bad_certificate, static_cast<int>(verified)};
     const int alert = notes_.alert_read ? notes_.alert_read : notes_.alert_written;

@@ -248,7 +248,7 @@ bool settings_builder::trust() {
                                  nullptr);
         return options_.client_authorities.empty() || trust_file(options_.client_authorities);
     }
-    if (!options_.verify) return true;
+    if (!options_.verify && options_.pins.empty()) return true;
     call_.SSL_CTX_set_verify(made_, openssl::verify_peer, nullptr);
     if (!options_.authorities.empty()) return trust_file(options_.authorities);
     return !options_.pins.empty() ||

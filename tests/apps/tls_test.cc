@@ -233,9 +233,17 @@ TEST(handshakes, the_oldest_makes_room_and_the_ready_go_on) {
     EXPECT_TRUE(alive[3]);
     EXPECT_FALSE(alive[2]);
     EXPECT_EQ(waiting.size(), 1u);
+    waiting.hold();
+    pipes[4]->rise(io_flag::ready);
+    EXPECT_EQ(in.pipes.size(), 1u) << "the owner is full";
+    waiting.release();
+    EXPECT_EQ(in.pipes.size(), 2u);
+    EXPECT_EQ(waiting.size(), 0u);
+    bool late = false;
+    waiting.add(std::make_unique<slow_pipe>(loop, late), {});
     waiting.clear();
     loop.turn(loop.now());
-    EXPECT_FALSE(alive[4]);
+    EXPECT_FALSE(late);
 }
 
 }  // namespace

@@ -54,9 +54,24 @@ our_own_pair() { there_and_back "$pair"; }
 serve originates "$BIN/tcp-proxy" -r 127.0.0.1:0 "tls,ca=$cert/authority.pem+tcp://$terminating"
 pair=$address run tls.pair.64MiB_each_way_and_half_close our_own_pair
 serve psk-s "$BIN/tcp-striper" -s 127.0.0.1:0 "$target" --psk-file "$work/key"
+server_pid=$started
 striped=$address
 serve psk-c "$BIN/tcp-striper" -c 127.0.0.1:0 -n 4 "$striped" --psk-file "$work/key"
-pair=$address run tls.striped_psk.64MiB_each_way_and_half_close our_own_pair
+pair=$address
+run tls.striped_psk.64MiB_each_way_and_half_close our_own_pair
+# HUP, ten times while bytes pass: nothing is cut, and newcomers are served.
+reload_under_load() {
+    local i client
+    there_and_back "$pair" &
+    client=$!
+    for i in 1 2 3 4 5 6 7 8 9 10; do
+        kill -HUP "$server_pid"
+        read -r -t 0.1 _ <> "$work/never" || true
+    done
+    wait $client && grep -q 'reload=done' "$work/psk-s.log"
+}
+mkfifo "$work/never"
+run tls.striped_psk.reload_under_load reload_under_load
 serve dgm-s "$BIN/tcp-proxy" -s 127.0.0.1:0 "$target" --tls --cert "$cert/server.pem" --key "$cert/server.key" --client-ca "$cert/authority.pem"
 mutual=$address
 serve dgm-c "$BIN/tcp-proxy" -c 127.0.0.1:0 "$mutual" --tls --ca "$cert/authority.pem" --cert "$cert/client.pem" --key "$cert/client.key"

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "support/pipe_conformance.h"
+#include "support/tls_world.h"
 
 namespace libp::stripe {
 namespace {
@@ -79,6 +80,17 @@ const bool registered = register_pipe_conformance({
     over_stripe(2, unix_pairs()),
     over_dgm(over_checked(over_stripe(2, memory_pairs()))),
 });
+
+// TLS below a session, and above a stream.
+std::vector<pair_maker> encrypted() {
+    if (!tls_world::shared().missing().empty()) return {};
+    return {
+        over_stripe(2, over_checked(over_tls(tcp_pairs()))),
+        over_tls(over_checked(over_stripe(2, memory_pairs()))),
+    };
+}
+
+const bool registered_encrypted = register_pipe_conformance(encrypted());
 
 }  // namespace
 }  // namespace libp::stripe

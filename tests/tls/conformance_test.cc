@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "support/pipe_conformance.h"
-#include "tls/tls_world.h"
+#include "support/tls_world.h"
 
 namespace libp {
 namespace {

@@ -6,7 +6,7 @@
 #include "support/byte_traffic.h"
 #include "support/checked_pipe.h"
 #include "support/faulty_pipe.h"
-#include "tls/tls_world.h"
+#include "support/tls_world.h"
 
 namespace libp {
 namespace {
@@ -135,6 +135,8 @@ TEST_F(pipe_tls_test, a_pin_takes_exactly_that_key) {
     EXPECT_EQ(o.server.why, reason::auth_failed);
     pinned.authorities = world.file("authority.pem");
     EXPECT_FALSE(shake(pinned, world.server()).well()) << "an authority beside a pin opens nothing";
+    pinned.verify = false;
+    EXPECT_EQ(shake(pinned, world.server()).client, (error{reason::bad_certificate, 28}));
 }
 
 TEST_F(pipe_tls_test, not_verifying_takes_anyone_and_says_so) {

@@ -37,9 +37,9 @@ struct tls_options {
     std::string
         client_authorities{};  // server: the same for clients' certificates; empty: none is demanded
     std::vector<tls_pin> pins{};
-    bool verify = true;  // client: check the server's certificate at all
+    bool verify = true;  // client: check the server's certificate at all; a pin is checked always
     std::string
-        shared_keys{};         // file of tls_key lines; all of the above but `server` is then nothing
+        shared_keys{};       // file of tls_key lines; all of the above but `server` is then nothing
     std::string protocol{};  // ALPN: what is spoken inside; empty: not said
     bool allow_tls12 = false;
 };

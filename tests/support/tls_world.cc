@@ -1,4 +1,4 @@
-#include "tls/tls_world.h"
+#include "support/tls_world.h"
 
 #include <gtest/gtest.h>
 
