@@ -136,6 +136,8 @@ void tls_setup::reload() {
 }
 
 void tls_setup::on_refusal(const tls_refusal& r) {
+    // A client tries again and again: the same once more is no news.
+    const bool again = !r.server && last_.why == r.why && last_.peer == r.peer;
     last_ = r;
     if (loop_.now() - second_began_ >= 1s) {
         if (unlogged_ > 0)
@@ -149,7 +151,10 @@ void tls_setup::on_refusal(const tls_refusal& r) {
     }
     ++logged_;
     const auto write = [&](auto&&... more) {
-        log_.write(r.server ? log_level::info : log_level::warn, "tls",
+        log_.write(again      ? log_level::debug
+                   : r.server ? log_level::info
+                              : log_level::warn,
+                   "tls",
                    {{"end", end_of_attempt(r.why)},
                     {r.server ? "src" : "dst", r.peer},
                     {"why", to_string(r.why)},

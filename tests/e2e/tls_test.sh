@@ -191,6 +191,22 @@ run tls.refused.wrong_key refused "keys of the two ends differ" "tls,psk=$work/o
 run tls.refused.no_key refused "authentication failed" "$trust+tcp://$address"
 run tls.refused.no_client_certificate refused "client certificate is required" "dgm+$trust+tcp://$mutual"
 
+# A striped session from stdin, refused by its server.
+striped_refusal() {
+    local status=0
+    echo hello | timeout 20 "$BIN/tcp-striper" -q -c - -n 2 "$strict" --tls --ca "$cert/authority.pem" --connect-timeout 1s "$@" > "$work/got" 2> "$work/striped.log" || status=$?
+    cat "$work/striped.log"
+    [ $status -eq 77 ] && [ ! -s "$work/got" ] && [ "$(grep -c 'warn tls end=auth_failed' "$work/striped.log")" -eq 1 ] &&
+        grep -q 'error: auth: .*client certificate is required' "$work/striped.log"
+}
+striped_with_a_certificate() {
+    [ "$( (echo hello; sleep 1) | timeout 20 "$BIN/tcp-striper" -q -c - -n 2 "$strict" --tls --ca "$cert/authority.pem" --cert "$cert/client.pem" --key "$cert/client.key")" = hello ]
+}
+serve strict "$BIN/tcp-striper" -s 127.0.0.1:0 "$lines" --tls --cert "$cert/server.pem" --key "$cert/server.key" --client-ca "$cert/authority.pem"
+strict=$address
+run tls.striped_mutual.without_a_certificate_is_77 striped_refusal
+run tls.striped_mutual.with_one_is_served striped_with_a_certificate
+
 # A hint that works: the pin it names.
 a_pin_from_the_hint() {
     refused self-signed "$trust+tcp://$selfsigned" > /dev/null
