@@ -74,6 +74,7 @@ std::vector<row> rows() {
         {"single", {path(20, 20)}},
         {"jitter", std::vector<path_shape>(3, jittery(path(50, 20), 100ms))},
         {"shaky", std::vector<path_shape>(3, jittery(path(50, 20), 400ms))},
+        {"het", {path(50, 5, 64), path(50, 25, 64)}},
         {"fat", {path(1000, 100, 16 * 1024)}},
     };
 }

@@ -107,11 +107,9 @@ std::size_t own_memory() {
 // All of them open at once, each with bytes both ways; then each with as many unread as its peer may send.
 TEST(StripeSockets, TenThousandStreamsAtOnce) {
     constexpr std::size_t streams = debug_build ? 2000 : 10'000;
-    // What a newcomer is sure to be granted has to fit that often into half of a session's credit.
-    const node_options options{.engine = {.own_initial_credit = 2 * kib}};
-    real_world w(options);
+    real_world w;
     constexpr duration patience = 60s;
-    server s(w.loop, *socket_address::parse("127.0.0.1:0"), options);
+    server s(w.loop, *socket_address::parse("127.0.0.1:0"));
     s.end->answer = {.to_send = 100, .send_seed = 2, .receive_seed = 1, .fin = false, .chunk = 100};
     dialer d(w.loop, w.names, w.client.it, w.client.out, {{s.where()}}, {.subflows = 4});
     ASSERT_TRUE(w.run([&] { return d.up() == 4; }));
@@ -159,7 +157,7 @@ TEST(StripeSockets, TenThousandStreamsAtOnce) {
         },
         patience));
     RecordProperty("mebibytes_with_nobody_reading", static_cast<int>(most / mib));
-    EXPECT_LT(most, 2 * options.memory_budget);
+    EXPECT_LT(most, 2 * node_options{}.memory_budget);
     for (const auto& t : s.end->talkers)
         t->read_now();
     ASSERT_TRUE(w.run(

@@ -100,7 +100,7 @@ void freeze(duration how_long, bool down) {
     const double duplicates = b.duplicates(to, size);
     if (how_long <= 250ms) {
         EXPECT_EQ(b.stales[0] + b.stales[1], 0u);
-        EXPECT_LE(duplicates, 0.01);
+        EXPECT_LE(duplicates, 0.006);
     } else {
         EXPECT_LE(duplicates, 0.02);
     }
@@ -125,7 +125,7 @@ TEST(scenario, s05_jitter) {
             p.jitter = 400ms;
         bond b(shaky, 2, seed);
         const std::size_t bulk = b.transfer(false, size);
-        ASSERT_LT(b.until_read(bulk, 1, size), 100);
+        ASSERT_LT(b.until_read(bulk, 1, size), 70);
         stales += b.stales[0];
         duplicates += b.duplicates(1, size);
     }
@@ -143,7 +143,7 @@ TEST(scenario, s05_a_little_jitter_costs_nothing) {
     const double took = b.until_read(bulk, 1, size);
     const double tcp =
         libp::sim::greedy(shaky, 6, duration(static_cast<std::int64_t>(took * 1e9)), 1);
-    EXPECT_GE(static_cast<double>(size) / took, 0.3 * tcp);
+    EXPECT_GE(static_cast<double>(size) / took, 0.5 * tcp);
 }
 
 // The peer is stopped, or the laptop is shut: all is silent together, and nobody in particular is to blame.

@@ -35,7 +35,7 @@ TEST(scenario, s07_heterogeneity) {
                     const double needed =
                         1.5 * mbit * (1 + 1 / rate) * 1e6 / 8 * 2 * ms * rtt / 1e3;
                     if (static_cast<double>(window) >= needed) {
-                        EXPECT_GE(goodput, 0.85 * all) << where;
+                        EXPECT_GE(goodput, 0.7 * all) << where;
                     }
                 }
 }
@@ -110,7 +110,7 @@ TEST(scenario, s22_an_echo_beside_a_bulk_transfer) {
         b.until(21s);
         const auto latencies = b.w.at(echo, 0).latencies;
         EXPECT_GT(latencies.size(), 350u);
-        EXPECT_LE(bond::percentile(latencies, 99), 20ms + 35ms) << down;
+        EXPECT_LE(bond::percentile(latencies, 99), 20ms + 30ms) << down;
         // What is next to it does not suffer.
         const auto got = static_cast<double>(b.w.at(bulk, down ? 0 : 1).read_between(5s, 20s));
         EXPECT_GE(got * 8 / 15 / 75e6 / payload_share, 0.9) << down;
@@ -133,18 +133,18 @@ TEST(scenario, s27_the_window_grows_to_a_long_fat_path) {
     engine_options o;
     o.max_window = 64 * mib;
     o.memory_budget = 256 * mib;
-    bond b({path(1000, 100, 16 * 1024)}, 4, 1, o);
+    bond b({path(1000, 100, 16 * 1024)}, 8, 1, o);
     b.w.check_every = 0;
     const std::size_t bulk = b.transfer(false, 2000 * mib);
     b.until(5s);
     const duration rtt = 200ms;
     const duration d = 12 * rtt;
     // As soon as the connections are.
-    const double tcp_then = libp::sim::greedy({path(1000, 100, 16 * 1024)}, 4, d, 1) * seconds(d);
+    const double tcp_then = libp::sim::greedy({path(1000, 100, 16 * 1024)}, 8, d, 1) * seconds(d);
     const auto got_then = static_cast<double>(b.w.at(bulk, 1).read_between(0s, d));
     EXPECT_GE(got_then, 0.15 * tcp_then);
     const auto got = static_cast<double>(b.w.at(bulk, 1).read_between(3s, 5s));
-    EXPECT_GE(got * 8 / 2 / 1e9 / payload_share, 0.9);
+    EXPECT_GE(got * 8 / 2 / 1e9 / payload_share, 0.8);
     EXPECT_LE(b.w.largest_memory[1], 256 * mib);
 }
 

@@ -223,9 +223,9 @@ session& node::core::begin_session(const handshake& h, const std::string& peer_i
     s.engine.max_frame = std::min(h.own().max_frame, h.peer().max_frame);
     s.engine.peer_initial_credit = h.peer().initial_credit;
     s.engine.memory_budget = s.share / 2;
-    // What our HELLO promised every stream has to fit.
+    // What our HELLO promised every stream has to fit, into the half that windows leave free for newcomers.
     const std::size_t fit = std::max<std::uint64_t>(
-        1, s.engine.memory_budget / std::max<std::uint64_t>(s.engine.own_initial_credit, 1));
+        1, s.engine.memory_budget / 2 / std::max<std::uint64_t>(s.engine.own_initial_credit, 1));
     s.engine.max_streams = static_cast<std::uint32_t>(
         std::min<std::size_t>({h.own().max_streams, h.peer().max_streams, fit}));
     sessions.push_back(

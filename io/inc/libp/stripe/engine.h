@@ -92,7 +92,7 @@ struct engine_options {
     std::uint64_t peer_initial_credit =
         0;  // from the peer's HELLO: what a stream may send before OPEN_OK
     std::uint64_t own_initial_credit =
-        4 * kib;  // what our HELLO promised; max_streams of it fit the budget
+        2 * kib;  // what our HELLO promised; max_streams of it fit half the budget
     std::size_t memory_budget = 64 * mib;
     std::size_t first_window =
         4 * mib;  // what a stream is granted once it is accepted, budget permitting

@@ -42,7 +42,7 @@ struct hello {
     std::uint16_t features = 1;  // wire.h, section 3
     std::uint32_t max_frame = 64 * 1024;
     std::uint32_t max_streams = 16384;
-    std::uint64_t initial_credit = 4 * kib;
+    std::uint64_t initial_credit = 2 * kib;
     std::uint32_t heartbeat_ms = 15000;
     std::uint64_t send_time_us = 0;  // informational
     // How the sender calls and ranks the path it dialled over; nothing is sent for "" and 0. At most path_name_max bytes.
