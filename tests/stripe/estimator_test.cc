@@ -168,6 +168,33 @@ TEST(estimator, the_shortest_round_trip_is_forgotten_in_time) {
     EXPECT_EQ(p.e.rtt_min(), 20ms) << "and shorter at once";
 }
 
+// A path of 20 ms whose queue, made by ourselves, stands as long as more is in flight than half of what it holds.
+TEST(estimator, a_queue_that_stands_is_drained_before_it_is_taken_for_the_path) {
+    path p;
+    p.settle(1e6, 20ms);
+    int drained = 0;
+    bool draining = false;
+    while (p.now < instant{} + 60s) {
+        const bool low = p.e.allowance() <= 20'000;
+        drained += low && !draining;
+        draining = low;
+        p.round(20'000, low ? 20ms : 30ms);
+        ASSERT_EQ(p.e.rtt_min(), 20ms) << seconds(p.now - instant{});
+    }
+    EXPECT_GE(drained, 3);
+    EXPECT_LE(drained, 12) << "and not all the time";
+}
+
+TEST(estimator, a_path_that_has_become_longer_is_believed_in_time) {
+    path p;
+    p.settle(1e6, 20ms);
+    const instant since = p.now;
+    while (p.e.rtt_min() != 60ms && p.now < since + 1min)
+        p.round(60'000, 60ms);
+    EXPECT_EQ(p.e.rtt_min(), 60ms);
+    EXPECT_LE(p.now - since, 16s);
+}
+
 TEST(estimator, the_handshakes_round_trip_is_the_first) {
     path p(40ms);
     EXPECT_EQ(p.e.rtt_min(), 40ms);
