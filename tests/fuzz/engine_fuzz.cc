@@ -177,8 +177,8 @@ class driver {
         const subflow_id on = p.byte() % 4;
         if (!is_up(on)) return;
         static constexpr std::uint8_t types[] = {
-            wire::type::data,     wire::type::data, wire::type::data,    wire::type::open,
-            wire::type::open_ok,  wire::type::rst,  wire::type::ack,     wire::type::credit,
+            wire::type::data,     wire::type::data, wire::type::data,  wire::type::open,
+            wire::type::open_ok,  wire::type::rst,  wire::type::ack,   wire::type::credit,
             wire::type::path_ack, wire::type::ping, wire::type::goaway};
         const std::uint8_t t = p.byte();
         wire::header h{.type = t < 250 ? types[t % std::size(types)] : t};

@@ -143,16 +143,24 @@ outcome_of_a_minute run_minute(std::uint64_t seed) {
     return out;
 }
 
-TEST(soak, s30_minutes_of_bad_weather) {
-    for (std::uint64_t seed : test_seeds(soak_seeds())) {
+// In parts that can be run side by side.
+constexpr std::size_t parts = 4;
+class soak_part : public ::testing::TestWithParam<std::size_t> {};
+
+TEST_P(soak_part, s30_minutes_of_bad_weather) {
+    const std::vector<std::uint64_t> seeds = test_seeds(soak_seeds());
+    for (std::size_t i = GetParam(); i < seeds.size(); i += parts) {
+        const std::uint64_t seed = seeds[i];
         run_minute(seed);
         if (HasFailure()) {
             ADD_FAILURE() << "to see it again: " << seed_note(seed)
-                          << " build/bin/test-stripe_sim --gtest_filter=soak.s30*";
+                          << " build/bin/test-stripe_sim --gtest_filter='*s30*'";
             break;
         }
     }
 }
+
+INSTANTIATE_TEST_SUITE_P(soak, soak_part, ::testing::Range<std::size_t>(0, parts));
 
 TEST(soak, a_minute_can_be_repeated) {
     for (std::uint64_t seed : {3u, 5u, 8u}) {
