@@ -50,6 +50,22 @@ struct sender : raw_peer {
     }
 };
 
+// -- auto -----------------------------------------------------------------------------------------
+
+TEST(scheduler, a_path_that_would_come_too_late_is_spared_and_said_to_be) {
+    // In the time that it takes, the other path delivers three times what credit leaves room for.
+    engine_options o = with(scheduler::automatic);
+    o.first_window = o.max_window = 1 * mib;
+    world w(3, o);
+    up(w, 1, {.bytes_per_second = 10e6, .delay = 5ms}, 0);
+    up(w, 2, {.bytes_per_second = 1e6, .delay = 300ms}, 0);
+    w.plan({.up = 60'000'000});
+    w.run_for(20s);
+    EXPECT_LT(carried(w, 2), carried(w, 1) / 100);
+    EXPECT_GT(w.ends[0]->stats(2).declined, 0u);
+    EXPECT_EQ(w.at(0, 1).read, 60'000'000u);
+}
+
 // -- rr -------------------------------------------------------------------------------------------
 
 TEST(scheduler, round_robin_goes_round_frame_by_frame) {

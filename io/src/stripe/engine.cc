@@ -259,8 +259,10 @@ std::size_t engine::transmit(subflow_id id, chain& out, std::size_t budget, inst
         // Something goes anyway: the confirmation rides along rather than costing a write of its own later.
         if (s->unconfirmed > 0) s->path_ack_due = true;
     }
-    if (!more && !s->congested && s->has_room(e.frame_on(*s), e.in_a_hurry()))
+    if (!more && !s->congested && s->has_room(e.frame_on(*s), e.in_a_hurry())) {
         s->estimate.on_starved(s->position);
+        if (e.fresh_streams_ > 0 && e.usable(*s)) ++s->stats.declined;
+    }
     return out.size() - before;
 }
 

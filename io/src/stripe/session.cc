@@ -17,6 +17,9 @@ constexpr std::size_t dead_remembered = 64;
 constexpr duration resume_when_idle = 5s;
 // How often, at most, input makes it look whether paths have changed, and how many of them are remembered.
 constexpr duration look_interval = 10ms;
+// Whether paths are used is looked at this often, where so much was sent.
+constexpr duration use_interval = 5s;
+constexpr std::uint64_t use_bytes = 1 * mib;
 constexpr std::size_t paths_remembered = 256;
 // What all subflows together owe an answer for that long, and say nothing, is a silent session.
 constexpr duration silent_after = 3s;
@@ -148,14 +151,18 @@ void session::forget_owner(subflow_owner& owner) noexcept {
 }
 
 // A path is as good as the best of its subflows. One that has none keeps its last state, for when it comes back.
+// Of the subflows of one path: the best state, the sums.
+struct session::path_sum {
+    subflow_state state = subflow_state::stale;
+    duration quiet = duration::max(), rtt{0};
+    std::uint64_t sent = 0, declined = 0;
+    double rate = 0;
+    bool lives = false;
+};
+
 void session::look_at_paths() {
     look_again_at_ = loop_.now() + look_interval;
-    struct best {
-        subflow_state state = subflow_state::stale;
-        duration quiet = duration::max(), rtt{0};
-        bool lives = false;
-    };
-    std::vector<best> found(paths_.size());
+    std::vector<path_sum> found(paths_.size());
     bool owed = false;
     for (const auto& s : subflows_) {
         if (s->dead()) continue;
@@ -164,13 +171,16 @@ void session::look_at_paths() {
             at = paths_.insert(at, {s->route()});
             found.emplace_back();
         }
-        best& b = found[static_cast<std::size_t>(at - paths_.begin())];
+        path_sum& b = found[static_cast<std::size_t>(at - paths_.begin())];
         const subflow_stats stats = engine_.stats(s->id());
         b.lives = true;
         owed = owed || stats.in_flight > 0;
         b.state = std::min(b.state, stats.state);
         b.quiet = std::min(b.quiet, loop_.now() - s->heard());
         b.rtt = std::max(b.rtt, stats.srtt);
+        b.sent += stats.data_sent;
+        b.declined += stats.declined;
+        b.rate += stats.rate;
     }
     for (std::size_t i = 0; i < paths_.size(); ++i) {
         if (!found[i].lives || found[i].state == paths_[i].state) continue;
@@ -183,12 +193,39 @@ void session::look_at_paths() {
                     {"rtt", seconds(found[i].rtt)},
                     {"session", hex8(number_)}});
     }
+    if (loop_.now() - use_looked_at_ >= use_interval) look_at_use(found);
     if (!owed)
         silence_.cancel();
     else if (!silence_.armed())
         silence_.arm_in(silent_after);
     for (std::size_t i = paths_.size(); i-- > 0 && paths_.size() > paths_remembered;)
         if (!found[i].lives) paths_.erase(paths_.begin() + static_cast<std::ptrdiff_t>(i));
+}
+
+// A path that could carry something while much is sent, and is given nothing: why is worth a line.
+void session::look_at_use(const std::vector<path_sum>& sums) {
+    use_looked_at_ = loop_.now();
+    // A subflow that died took its counts along.
+    const auto since = [](std::uint64_t was, std::uint64_t is) { return is < was ? is : is - was; };
+    std::uint64_t total = 0;
+    for (std::size_t i = 0; i < paths_.size(); ++i)
+        total += since(paths_[i].sent, sums[i].sent);
+    for (std::size_t i = 0; i < paths_.size(); ++i) {
+        path_note& p = paths_[i];
+        const path_sum& s = sums[i];
+        const std::uint64_t sent = since(std::exchange(p.sent, s.sent), s.sent);
+        const std::uint64_t declined = since(std::exchange(p.declined, s.declined), s.declined);
+        if (!s.lives || total < use_bytes) continue;
+        const bool unused = declined > 0 && sent < total / 100;
+        if (std::exchange(p.unused, unused) == unused) continue;
+        log_.write(unused ? log_level::warn : log_level::info, "path",
+                   {{"name", p.name},
+                    {"state", unused ? "unused" : "used"},
+                    {"why", unused ? "what it is given arrives after all else" : "it helps again"},
+                    {"rtt", seconds(s.rtt)},
+                    {"rate", s.rate},
+                    {"session", hex8(number_)}});
+    }
 }
 
 void session::on_silence() {

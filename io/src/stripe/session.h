@@ -117,6 +117,8 @@ class session {
     void break_streams(error why);
     // Logs the paths whose state has changed, and begins to wait for an answer where one is owed.
     void look_at_paths();
+    struct path_sum;
+    void look_at_use(const std::vector<path_sum>& sums);
     void on_silence();
     // Remembers what a dying subflow carried, and logs it.
     void bury_stats(const subflow_driver& s, error why);
@@ -138,9 +140,11 @@ class session {
     struct path_note {
         std::string name;
         subflow_state state = subflow_state::good;
+        std::uint64_t sent = 0, declined = 0;  // when its use was last looked at
+        bool unused = false;
     };
     std::vector<path_note> paths_;
-    instant look_again_at_{};
+    instant look_again_at_{}, use_looked_at_{};
     std::vector<std::pair<double, subflow_driver*>> order_;  // of transmit(), while it runs
     std::unordered_map<stream_id, striped_stream*> streams_;
 

@@ -140,6 +140,8 @@ struct subflow_stats {
     std::uint64_t data_received = 0;
     std::uint64_t resent =
         0;  // payload sent here that was sent before elsewhere: its subflow died, is silent, or late
+    // Times that it had room and got nothing of what there was to send: it would have come too late to help.
+    std::uint64_t declined = 0;
     std::size_t in_flight = 0;  // sent and not confirmed by PATH_ACK
     std::size_t allowance = 0;  // what may be in flight at most
     double rate = 0;            // bytes per second it delivers; 0: not measured yet
