@@ -35,7 +35,7 @@ FNR == NR {
 
 END {
     print "![goodput as a fraction of the limit](tests/lab/chart.svg)\n"
-    printf "Medians of %d interleaved rounds, %d cores, Linux %s. Three figures in a cell: plain TCP / kernel MPTCP / tcp-striper.\n\n", rounds, cores, kernel
+    printf "%s, %d cores, Linux %s. Three figures in a cell: plain TCP / kernel MPTCP / tcp-striper.\n\n", rounds == 1 ? "One round" : "Medians of " rounds " interleaved rounds", cores, kernel
     print "| scenario | paths | limit Mbit/s | plain TCP | kernel MPTCP | tcp-striper | first byte ms | longest gap ms | duplicates and framing % | CPU s/GB of the pair |"
     print "|---|---|---|---|---|---|---|---|---|---|"
     for (i = 1; i <= count; i++) if (bulk(names[i])) print_bulk(names[i])
