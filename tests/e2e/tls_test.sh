@@ -220,18 +220,26 @@ selfsigned=$address run tls.a_pin_from_the_hint a_pin_from_the_hint
 
 # -- a hidden library --------------------------------------------------------------------------------
 
-without_library() {
-    [ "$(id -u)" -eq 0 ] && unshare -m true 2> /dev/null || { skip "hiding a library takes root"; return 77; }
-    local hide='for f in $(ldconfig -p | sed -n "s/.*libssl\.so\.[0-9.]* .*=> //p"); do mount --bind /dev/null "$f"; done'
-    unshare -m sh -c "$hide; \"\$@\"" sh "$@"
-}
+# COMMAND...: in its place, where no library of TLS can be loaded. Takes root.
+cat > "$work/without_library" << 'SCRIPT'
+#!/bin/sh
+exec unshare -m sh -c 'for f in $(ldconfig -p | sed -n "s/.*libssl\.so\.[0-9.]* .*=> //p"); do mount --bind /dev/null "$f"; done; exec "$@"' sh "$@"
+SCRIPT
+chmod +x "$work/without_library"
 hidden_library() {
     local status=0
-    without_library "$BIN/tcp-proxy" -c 127.0.0.1:0 "127.0.0.1:1" --tls > /dev/null 2> "$work/hidden.log" || status=$?
-    [ $status -ne 77 ] || { skip "hiding a library takes root"; return 77; }
+    "$work/without_library" "$BIN/$1" -c 127.0.0.1:0 "127.0.0.1:1" --tls > /dev/null 2> "$work/hidden.log" || status=$?
     cat "$work/hidden.log"
     [ $status -eq 78 ] && grep -q 'libssl.so.3' "$work/hidden.log" && grep -q 'hint: ' "$work/hidden.log" &&
-        without_library "$BIN/tcp-proxy" --version -v | grep -q 'no usable OpenSSL' &&
-        without_library "$BIN/tcp-proxy" -r 127.0.0.1:0 127.0.0.1:1 --explain > /dev/null
+        "$work/without_library" "$BIN/$1" --version -v | grep -q 'no usable OpenSSL' &&
+        "$work/without_library" "$BIN/$1" -c 127.0.0.1:0 127.0.0.1:1 --explain > /dev/null
 }
-run tls.hidden_library_is_78 hidden_library
+if [ "$(id -u)" -eq 0 ] && unshare -m true 2> /dev/null; then
+    run tls.hidden_library.tcp-proxy_says_78 hidden_library tcp-proxy
+    run tls.hidden_library.tcp-striper_says_78 hidden_library tcp-striper
+    serve hidden-s "$work/without_library" "$BIN/tcp-striper" -s 127.0.0.1:0 "$target"
+    serve hidden-c "$work/without_library" "$BIN/tcp-striper" -c 127.0.0.1:0 "$address"
+    pair=$address run tls.hidden_library.what_is_plain_works our_own_pair
+else
+    echo "skip tls.hidden_library: hiding a library takes root"
+fi
