@@ -102,7 +102,7 @@ constexpr option_rule unix_rules[] = {
 
 constexpr filter_layer filters_known[] = {
     {"dgm", io_kind::stream, io_kind::datagram, dgm_rules, put_dgm},
-    {"tls", io_kind::stream, io_kind::stream, tls_rules, put_tls},
+    {"tls", std::nullopt, io_kind::stream, tls_rules, put_tls},
 };
 constexpr base_layer bases_known[] = {
     {"tcp", stack_spec::base_kind::tcp, tcp_rules},

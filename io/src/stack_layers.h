@@ -4,6 +4,7 @@
 
 #include <libp/stack.h>
 
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -17,7 +18,7 @@ struct option_rule {
 
 struct filter_layer {
     std::string_view name;
-    io_kind needs;   // of the pipe below
+    std::optional<io_kind> needs;  // of the pipe below; nothing: either
     io_kind offers;  // to the one above
     std::span<const option_rule> options;
     std::unique_ptr<io_pipe> (*put_over)(event_loop& loop, std::unique_ptr<io_pipe> lower,

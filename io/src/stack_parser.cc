@@ -249,7 +249,7 @@ bool stack_parser::check_order(const std::vector<piece>& parts) {
     io_kind below = io_kind::stream;
     for (std::size_t i = spec_.filters.size(); i-- > 0;) {
         const filter_layer* layer = find_filter(spec_.filters[i].name);
-        if (layer->needs != below)
+        if (layer->needs && *layer->needs != below)
             return fail(parts[i], quote_word(layer->name) +
                                       (layer->needs == io_kind::stream
                                            ? " needs a stream below it, not datagrams"

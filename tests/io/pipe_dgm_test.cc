@@ -5,6 +5,7 @@
 
 #include "support/byte_traffic.h"
 #include "support/checked_pipe.h"
+#include "support/fault_run.h"
 #include "support/faulty_pipe.h"
 #include "support/pipe_pair.h"
 
@@ -172,45 +173,11 @@ TEST_F(pipe_dgm_test, a_datagram_taken_in_part_is_all_taken_and_the_fin_follows_
     EXPECT_TRUE(wire->has(io_flag::fin_rcvd));
 }
 
-// Fail at the n-th call below, for every n until none fails: never a wrong byte, never a FIN that was not sent, and always the
-// same reason at both layers.
 TEST(pipe_dgm_fault_test, fails_cleanly_at_every_call) {
-    const traffic up{41, 20'000, 3000}, down{42, 15'000, 3000};
-    bool passed = false;
-    std::size_t n = 0;
-    for (; !passed; ++n) {
-        SCOPED_TRACE("fail at call " + std::to_string(n));
-        ASSERT_LT(n, 10'000u);
-        event_loop loop;
-        auto [low_a, low_b] = make_memory_pair(loop, {.capacity = 1000});
-        auto a = make_checked_pipe(
-            make_dgm_pipe(loop, make_faulty_pipe(loop, std::move(low_a),
-                                                 {.seed = 3,
-                                                  .max_chunk = 700,
-                                                  .delay = 0ns,
-                                                  .fail_at = n,
-                                                  .failure = {reason::timed_out}})));
-        auto b = make_checked_pipe(make_dgm_pipe(loop, std::move(low_b)));
-        traffic_end end_a(loop, *a, {.out = up, .in = down});
-        traffic_end end_b(loop, *b, {.out = down, .in = up});
-        ASSERT_TRUE(wait_until(loop,
-                               [&] {
-                                   const bool a_over = end_a.done() || a->has(io_flag::broken);
-                                   const bool b_over = end_b.done() || end_b.break_received();
-                                   return a_over && b_over;
-                               }))
-            << end_a.story() << "\n"
-            << end_b.story();
-        EXPECT_EQ(end_a.sink().fault(), "");
-        EXPECT_EQ(end_b.sink().fault(), "");
-        passed = end_a.done() && end_b.done();
-        if (passed) break;
-        EXPECT_EQ(a->why().why, reason::timed_out);
-        // Whoever got a FIN got all.
-        EXPECT_TRUE(!end_a.fin_received() || end_a.sink().complete());
-        EXPECT_TRUE(!end_b.fin_received() || end_b.sink().complete());
-    }
-    EXPECT_GT(n, 50u);
+    expect_clean_failure_at_every_call([](event_loop& loop, pipe_pair low) {
+        return pipe_pair{make_dgm_pipe(loop, std::move(low.a)),
+                         make_dgm_pipe(loop, std::move(low.b))};
+    });
 }
 
 // The same bytes whatever the pieces: every seed cuts and delays elsewhere.

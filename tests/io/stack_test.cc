@@ -93,6 +93,7 @@ TEST(stack, prints_what_it_reads) {
     EXPECT_EQ(parsed(tls).to_string(), tls);
     EXPECT_NE(parsed(tls).filter("tls"), nullptr);
     EXPECT_EQ(parsed("dgm+tcp://a:1").filter("tls"), nullptr);
+    EXPECT_EQ(parsed("tls+dgm+tcp://a:1").to_string(), "tls+dgm+tcp://a:1");
 }
 
 TEST(stack, a_fault_is_shown_under_the_text) {

@@ -1,4 +1,4 @@
-// TLS keeps the contract of io_pipe.h over any stream, and under any layer.
+// TLS keeps the contract of io_pipe.h over any pipe, and under any layer. (Below and above striping: tests/stripe_node.)
 
 #include <gtest/gtest.h>
 
@@ -20,6 +20,9 @@ std::vector<pair_maker> stacks() {
         over_tls(over_checked(over_faulty(tcp_pairs(), pieces))),
         over_dgm(over_checked(over_tls(tcp_pairs()))),
         over_tls(over_checked(over_tls(memory_pairs()))),
+        over_tls(over_checked(over_dgm(tcp_pairs()))),
+        over_tls(over_checked(over_dgm(tcp_pairs(), {.max_datagram = 1000}))),
+        over_tls(over_checked(memory_pairs("memory_datagram", {.kind = io_kind::datagram}))),
     };
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
-// TLS over any stream: what is sent into it is encrypted and authenticated below it. Needs a stream below, offers one above.
+// TLS over any pipe: what is sent into it is encrypted and authenticated below it. Offers a stream above. Datagrams below
+// carry a stream too: each is sent as full as it may be, and those that come are strung together; where one ends says nothing.
 //
 //  -- ready --
 //
