@@ -1,4 +1,5 @@
 #include <libp/assert.h>
+#include <libp/random.h>
 #include <libp/tls_credentials.h>
 
 #include <algorithm>
@@ -48,7 +49,12 @@ std::unique_ptr<tls_credentials> tls_credentials::make(const tls_library& librar
 }
 
 tls_credentials::tls_credentials(const tls_library& library, const tls_options& options)
-    : library_(library), options_(options), transport_(make_tls_transport_method(library.call())) {}
+    : library_(library),
+      options_(options),
+      transport_(make_tls_transport_method(library.call())),
+      nobodys_key_{{}, std::vector<std::uint8_t>(32)} {
+    fill_random(nobodys_key_.secret);
+}
 
 tls_credentials::~tls_credentials() {
     if (settings_) call().SSL_CTX_free(settings_);

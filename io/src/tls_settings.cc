@@ -103,15 +103,16 @@ int use_key(ssl_st* connection, const evp_md_st*, const unsigned char** id, std:
     return 1;
 }
 
-// Server. 1 without a session: no such key.
+// Server. An id that nobody has stands for a key that nobody has: what a stranger is told is the same, so that he does not learn which
+// ids there are.
 int find_key(ssl_st* connection, const unsigned char* id, std::size_t id_size,
              ssl_session_st** found) {
     tls_notes& notes = tls_call_scope::current();
     notes.key_id.assign(reinterpret_cast<const char*>(id), id_size);
     const tls_key* key = notes.by.find_key(notes.key_id);
     notes.key_known = key != nullptr;
-    *found = key ? session_of(notes.by.call(), connection, *key) : nullptr;
-    return !key || *found ? 1 : 0;
+    *found = session_of(notes.by.call(), connection, key ? *key : notes.by.nobodys_key());
+    return *found ? 1 : 0;
 }
 
 int transport_read(bio_st* bio, char* to, std::size_t size, std::size_t* got) {

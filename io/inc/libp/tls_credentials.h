@@ -90,6 +90,8 @@ class tls_credentials {
     const bio_method_st* transport() const noexcept { return transport_; }
     const tls_key* find_key(std::string_view id) const noexcept;
     const tls_key* first_key() const noexcept { return keys_.empty() ? nullptr : &keys_[0]; }
+    // A secret that no peer has.
+    const tls_key& nobodys_key() const noexcept { return nobodys_key_; }
     bool uses_keys() const noexcept { return !options_.shared_keys.empty(); }
     void refused(const tls_refusal& what) const {
         if (refused_) refused_(what);
@@ -103,6 +105,7 @@ class tls_credentials {
     bio_method_st* const transport_;
     ssl_ctx_st* settings_ = nullptr;
     std::vector<tls_key> keys_;
+    tls_key nobodys_key_;
     refusal_handler refused_;
 };
 
