@@ -22,6 +22,10 @@ bool is_busy(const socket_address& to, error e) noexcept {
            (e.os_errno == EAGAIN || e.os_errno == EWOULDBLOCK);
 }
 
+bool is_connected(fd_type fd) noexcept {
+    return peer_address(fd).family() != address_family::none;
+}
+
 // The address that needs no resolver, if `to` is one. Errors: a UNIX path that is none here.
 result<std::optional<socket_address>> address_of(const endpoint& to) {
     if (to.is_unix()) {
@@ -160,7 +164,7 @@ void io_connector::core::advance() {
     next.arm(race.due());
 }
 
-// False: tries the same address again in a while.
+// False: there is nothing more to do now. It has succeeded (and may be gone), or tries the same address again in a while.
 bool io_connector::core::start(std::size_t index) {
     result<unique_fd> fd = start_connect(addresses[index], options.socket);
     if (!fd && is_busy(addresses[index], fd.error())) {
@@ -171,6 +175,11 @@ bool io_connector::core::start(std::size_t index) {
     if (!fd) {
         race.failed(index, fd.error());
         return true;
+    }
+    // On this machine the other end has answered before connect(2) returns: no need to wait to be told.
+    if (addresses[index].is_loopback() && is_connected(fd->get())) {
+        succeed(index, *std::move(fd));
+        return false;
     }
     auto a = std::make_unique<attempt>(*this, index, std::move(*fd));
     error e = a->watch.open(loop, a->fd.get(), io_watch::callback::to<&attempt::on_ready>(*a),

@@ -55,7 +55,11 @@ error io_listener::watch() {
 }
 
 void io_listener::on_ready(flags<io_ready>) {
-    for (int i = 0; i < most_per_turn && paused_.none(); ++i) {
+    // One, as a rule: to ask for a second that is not there costs as much as to accept it. A queue that is found again in
+    // the very next turn is emptied by ever larger bites.
+    burst_ = loop_.turns() == ready_in_ + 1 ? std::min(2 * burst_, most_per_turn) : 1;
+    ready_in_ = loop_.turns();
+    for (int i = 0; i < burst_ && paused_.none(); ++i) {
         accept_result r = accept_from(fd_.get());
         // Whatever the failure, the socket stays ready: without a pause the loop would spin on it.
         if (r.status == io_status::broken) return run_short(r.why);

@@ -2,7 +2,8 @@
 
 // Accepts connections and hands each to its owner.
 //
-// Accepts at most 64 a turn, so that a flood of connections cannot starve the ones there are. When the process is
+// Accepts one a turn, and twice as many in each turn that finds more waiting, up to 64: a flood of connections cannot starve
+// the ones there are. When the process is
 // out of descriptors or memory the listener pauses by itself, says so once through `trouble`, and tries again after
 // a pause that doubles from 50 ms to 1 s; it never spins on a socket it cannot accept from. pause() is for the owner's own reasons
 // (a connection limit, a drain): the kernel's backlog then holds newcomers. The reasons are independent: it accepts when none is left.
@@ -49,7 +50,9 @@ class io_listener {
     timer retry_;
     duration retry_pause_;  // the next one's length
     flags<pause_reason> paused_{};
-    bool troubled_ = false;  // from the first failure until accepting works again
+    std::uint64_t ready_in_ = 0;  // the loop's turn in which there was last anybody
+    int burst_ = 1;               // how many were to be accepted in that turn
+    bool troubled_ = false;       // from the first failure until accepting works again
 };
 
 }  // namespace libp
