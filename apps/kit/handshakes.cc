@@ -42,13 +42,14 @@ void handshakes::pass_on(stranger& who) {
     std::unique_ptr<stranger> out = take(who);
     std::unique_ptr<io_pipe> pipe = std::move(out->pipe);
     const socket_address peer = out->peer;
-    pipe->attach({});
     loop_.retire(std::move(out));
     done_(std::move(pipe), peer);
 }
 
 std::unique_ptr<handshakes::stranger> handshakes::take(stranger& who) {
     who.hook.unlink();
+    // What happens to a pipe that is retired, until it is gone, is nobody's business.
+    who.pipe->attach({});
     --size_;
     return std::unique_ptr<stranger>(&who);
 }

@@ -239,6 +239,18 @@ TEST(handshakes, the_oldest_makes_room_and_the_ready_go_on) {
     waiting.release();
     EXPECT_EQ(in.pipes.size(), 2u);
     EXPECT_EQ(waiting.size(), 0u);
+    // Whoever had to make room breaks before the turn is over.
+    bool full[4] = {};
+    for (int i = 0; i < 4; ++i) {
+        auto p = std::make_unique<slow_pipe>(loop, full[i]);
+        pipes[i] = p.get();
+        waiting.add(std::move(p), {});
+    }
+    pipes[0]->rise(io_flag::broken);
+    EXPECT_EQ(waiting.size(), 3u);
+    waiting.clear();
+    loop.turn(loop.now());
+    EXPECT_FALSE(full[0] || full[1] || full[2] || full[3]);
     bool late = false;
     waiting.add(std::make_unique<slow_pipe>(loop, late), {});
     waiting.clear();
