@@ -34,6 +34,7 @@ class handshakes {
     // Gives all of them up.
     void clear();
     std::size_t size() const noexcept { return size_; }
+    bool full() const noexcept { return size_ == most_; }
 
   private:
     struct stranger {

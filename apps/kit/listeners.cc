@@ -4,6 +4,7 @@
 #include <libp/resolver.h>
 
 #include <filesystem>
+#include <utility>
 
 namespace libp::app {
 
@@ -42,14 +43,15 @@ startup_error cannot_bind(const socket_address& at, const error& e, char letter)
 }  // namespace
 
 listeners::listeners(event_loop& loop, const log& out, const stack_spec& at, const tcp_options& tcp,
-                     arrival arrived, const stack_tls& tls)
+                     arrival arrived, const stack_tls& tls, const bounds& most)
     : loop_(loop),
       log_(out),
       spec_(at),
       tcp_(tcp),
       tls_(tls),
       arrived_(arrived),
-      strangers_(loop, most_handshakes, arrived) {}
+      most_(most),
+      strangers_(loop, most.strangers, arrival::to<&listeners::on_shaken>(*this)) {}
 
 listeners::~listeners() {
     for (auto& l : open_)
@@ -136,6 +138,10 @@ void listeners::close() {
 
 void listeners::on_accept(unique_fd fd, const socket_address& peer) {
     if (closed_) return close_with_reset(std::move(fd));
+    // The oldest stranger makes room for another, so that he adds no pipe.
+    if (tls_.credentials && ((tls_.credentials->pipes() >= most_.pipes && !strangers_.full()) ||
+                             !failures_.admit(peer, loop_.now())))
+        return turn_away(std::move(fd));
     if (!os_accepted_inherit_options) {
         // The connection is as good without; if it is dead already, the pipe will say so.
         std::ignore = set_tcp_options(fd.get(), tcp_);
@@ -145,6 +151,22 @@ void listeners::on_accept(unique_fd fd, const socket_address& peer) {
         strangers_.add(std::move(pipe), peer);
     else
         arrived_(std::move(pipe), peer);
+}
+
+void listeners::on_shaken(std::unique_ptr<io_pipe> pipe, const socket_address& peer) {
+    failures_.proved(peer);
+    arrived_(std::move(pipe), peer);
+}
+
+void listeners::turn_away(unique_fd fd) {
+    close_with_reset(std::move(fd));
+    ++turned_away_;
+    if (loop_.now() < log_next_) return;
+    log_.write(
+        log_level::warn, "listen",
+        {{"turned_away", std::exchange(turned_away_, 0)},
+         {"why", "too many connections, or too many that do not get through the handshake"}});
+    log_next_ = loop_.now() + 1s;
 }
 
 void listeners::on_trouble(error why) {

@@ -5,10 +5,12 @@
 // A name with several addresses is bound at each of them (one that the system cannot have here, such as
 // ::1 without IPv6, is skipped as long as another works). What is accepted is wrapped in LISTEN's filters and
 // handed over as a pipe, once it is ready: a stranger that has to shake hands first (TLS) takes none of the owner's
-// places, and there are at most `most_handshakes` of those.
+// places. Of those there are at most `strangers` at once, and so many who fail (failure_budget.h); whoever comes above that is turned
+// away with a reset, as is whoever comes while there are `pipes` with the same credentials: what all of them hold is bounded by these two.
 //
 // TCP options are set once, on the listening socket, where the system lets accepted sockets inherit them.
 
+#include <kit/failure_budget.h>
 #include <kit/handshakes.h>
 #include <kit/startup_error.h>
 
@@ -27,11 +29,15 @@ namespace libp::app {
 class listeners {
   public:
     using arrival = handshakes::arrival;
-    static constexpr std::size_t most_handshakes = 256;
+    // Where there is TLS.
+    struct bounds {
+        std::size_t strangers = 256;
+        std::size_t pipes = static_cast<std::size_t>(-1);
+    };
 
     // `tls` is for where the spec has that layer, outlives this, and may be filled in later, before open().
     listeners(event_loop& loop, const log& out, const stack_spec& at, const tcp_options& tcp,
-              arrival arrived, const stack_tls& tls);
+              arrival arrived, const stack_tls& tls, const bounds& most);
     ~listeners();
     listeners(const listeners&) = delete;
     listeners& operator=(const listeners&) = delete;
@@ -53,6 +59,8 @@ class listeners {
   private:
     startup_result bind(const socket_address& at, char letter, error& why);
     void on_accept(unique_fd fd, const socket_address& peer);
+    void on_shaken(std::unique_ptr<io_pipe> pipe, const socket_address& peer);
+    void turn_away(unique_fd fd);
     void on_trouble(error why);
 
     event_loop& loop_;
@@ -61,7 +69,11 @@ class listeners {
     tcp_options tcp_;
     const stack_tls& tls_;
     arrival arrived_;
+    const bounds most_;
     handshakes strangers_;
+    failure_budget failures_;
+    std::uint64_t turned_away_ = 0;  // and not logged yet
+    instant log_next_{};
     std::vector<std::unique_ptr<io_listener>> open_;
     bool closed_ = false;
 };

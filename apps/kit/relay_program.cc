@@ -12,11 +12,20 @@ namespace {
 
 constexpr std::size_t listener_fds = 8;
 
+tls_limits tls_limits_of(const relay_plan& plan) {
+    const std::size_t near = plan.listen.filter("tls") ? 1 : 0;
+    const std::size_t far = plan.target.filter("tls") ? 1 : 0;
+    return tls_limits_for(
+        {.max_memory = plan.settings.max_memory, .listeners = near, .per_conn = near + far});
+}
+
 resource_limits limits_of(const relay_plan& plan, std::size_t fds) {
+    const tls_limits tls = tls_limits_of(plan);
     return limits_for({.max_conns = plan.settings.max_conns,
-                       .max_memory = plan.settings.max_memory,
+                       .max_memory = plan.settings.max_memory - tls.memory,
                        .fds = fds,
                        .reserved = listener_fds,
+                       .overlay = tls.overlay,
                        .splice = true});
 }
 
@@ -122,7 +131,8 @@ int run_relay(const relay_plan& plan) {
                                     .linger = settings.linger}},
                         far, life.settled());
     listeners doors(loop, out, plan.listen, settings.tcp,
-                    listeners::arrival::to<&relay_server::arrived>(server), near_tls);
+                    listeners::arrival::to<&relay_server::arrived>(server), near_tls,
+                    {.strangers = tls_limits_of(plan).strangers});
     server.hold_back(doors);
 
     if (auto e = doors.open(plan.letter)) return failed(*e);

@@ -3,6 +3,7 @@
 #include <kit/value_text.h>
 
 #include <libp/os.h>
+#include <libp/pipe_tls.h>
 #include <libp/process.h>
 #include <libp/types.h>
 
@@ -35,17 +36,35 @@ resource_limits limits_for(const resource_request& request) {
     std::size_t by_fds = std::max<std::size_t>(1, fds / 2);
     // Half is shared evenly; the other half goes to whoever moves bulk.
     std::size_t shared = request.max_memory / 2;
-    std::size_t by_memory = std::max<std::size_t>(1, shared / (2 * least_window));
+    std::size_t by_memory = std::max<std::size_t>(1, shared / (2 * least_window + request.overlay));
     std::size_t wanted = request.max_conns ? request.max_conns : default_conns;
     limits.max_conns = std::min({wanted, by_fds, by_memory});
     limits.plenty = request.max_memory - shared;
-    std::size_t share = shared / (2 * limits.max_conns);
+    std::size_t each = shared / limits.max_conns;
+    std::size_t share = (each - std::min(each, request.overlay)) / 2;
     limits.window = std::clamp(share / kib * kib, least_window, most_window);
 
     if (request.max_conns > limits.max_conns)
         limits.warning = by_fds <= by_memory
                              ? "the descriptor limit is " + std::to_string(request.fds)
                              : "--max-memory is " + size_text(request.max_memory);
+    return limits;
+}
+
+tls_limits tls_limits_for(const tls_request& request) {
+    constexpr std::size_t most_strangers = 256;
+    const std::size_t doors = std::max<std::size_t>(request.listeners, 1);
+    tls_limits limits;
+    limits.overlay = request.per_conn * tls_open_memory;
+    if (request.listeners > 0)
+        limits.strangers = std::clamp<std::size_t>(
+            request.max_memory / 16 / tls_handshake_memory / doors, 1, most_strangers);
+    const std::size_t fit = std::max<std::size_t>(1, request.max_memory / 8 / tls_open_memory);
+    limits.subflows = std::min(request.subflows, fit) / doors;
+    if (request.subflows > 0) limits.subflows = std::max<std::size_t>(limits.subflows, 1);
+    limits.memory = std::min(request.max_memory / 2,
+                             request.listeners * limits.strangers * tls_handshake_memory +
+                                 doors * limits.subflows * tls_open_memory);
     return limits;
 }
 

@@ -21,12 +21,31 @@ struct resource_request {
     std::size_t max_memory = 0;
     std::size_t fds = 0;       // the process may have
     std::size_t reserved = 0;  // of them, for other things than connections and the loop
+    std::size_t overlay = 0;   // bytes a connection holds besides its buffers
     bool splice = false;
 };
 
 // A connection needs two descriptors, a kernel pipe two. Half of max_memory is shared evenly over both directions of all connections: that is
 // the window, within 8 KiB and 256 KiB; where it would be less, there are fewer connections. The other half is for whoever moves bulk, first come first served.
 resource_limits limits_for(const resource_request& request);
+
+// What OpenSSL holds is counted by the pipe (pipe_tls.h) and comes off max_memory first: a sixteenth is for strangers who shake hands,
+// an eighth at most for subflows. What connections hold is their `overlay`.
+struct tls_limits {
+    std::size_t strangers = 0;  // at each listener, at least one
+    std::size_t subflows =
+        0;                    // at each listener of a server for subflows; of a client all together
+    std::size_t overlay = 0;  // of a connection
+    std::size_t memory = 0;   // for strangers and subflows; no more than half of max_memory
+};
+
+struct tls_request {
+    std::size_t max_memory = 0;
+    std::size_t listeners = 0;  // with TLS
+    std::size_t subflows = 0;   // with TLS; 0: none, npos: as many as may come
+    std::size_t per_conn = 0;   // a connection's ends with TLS
+};
+tls_limits tls_limits_for(const tls_request& request);
 
 // The loop backend that an event_loop made here will have.
 const char* default_backend() noexcept;

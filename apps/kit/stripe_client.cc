@@ -9,6 +9,7 @@
 #include <libp/pipe_fd.h>
 #include <libp/stripe/dialer.h>
 
+#include <algorithm>
 #include <numeric>
 
 namespace libp::app {
@@ -27,8 +28,18 @@ stripe::dialer_options dialer_options_of(const stripe_client_plan& plan) {
     return options;
 }
 
+tls_limits tls_limits_of(const stripe_client_plan& plan) {
+    const std::size_t near = plan.listen.filter("tls") ? 1 : 0;
+    const bool striped = std::ranges::any_of(
+        plan.path_specs, [](const stack_spec& at) { return at.filter("tls") != nullptr; });
+    return tls_limits_for({.max_memory = plan.settings.common.max_memory,
+                           .listeners = near,
+                           .subflows = striped ? most_subflows : 0,
+                           .per_conn = near});
+}
+
 stripe::node_options client_node_options(const stripe_client_plan& plan) {
-    stripe::node_options options = stripe_node_options(plan.settings);
+    stripe::node_options options = stripe_node_options(plan.settings, tls_limits_of(plan));
     options.max_sessions = client_sessions;
     return options;
 }
@@ -53,13 +64,14 @@ class client {
           lines_(settings_.format),
           out_(lines_, settings_.verbosity),
           life_(loop_, out_, settings_.once || from_stdin(plan), settings_.drain),
-          limits_(stripe_limits(plan.settings, usable_fds(loop_.backend()))),
+          limits_(stripe_limits(plan.settings, tls_limits_of(plan), usable_fds(loop_.backend()))),
           tls_(loop_, out_),
           node_(loop_, out_, client_node_options(plan)),
           far_(loop_, node_, settings_.connect_timeout),
           server_(loop_, out_, relay_options_of(), far_, life_.settled()),
           doors_(loop_, out_, plan.listen, settings_.tcp,
-                 listeners::arrival::to<&relay_server::arrived>(server_), near_tls_) {}
+                 listeners::arrival::to<&relay_server::arrived>(server_), near_tls_,
+                 {.strangers = tls_limits_of(plan).strangers}) {}
 
     int run();
 
@@ -172,8 +184,9 @@ std::string explain(const stripe_client_plan& plan) {
     text += "  sends     by the scheduler '" + std::string(name_of(plan.settings.scheduler)) +
             "'\n  resumes   a session without any subflow lives " +
             duration_text(plan.settings.resume) + "\n";
-    return text + explain_limits(plan.settings.common,
-                                 stripe_limits(plan.settings, usable_fds(default_backend())));
+    return text +
+           explain_limits(plan.settings.common, stripe_limits(plan.settings, tls_limits_of(plan),
+                                                              usable_fds(default_backend())));
 }
 
 int run_stripe_client(const stripe_client_plan& plan) {

@@ -63,13 +63,15 @@ std::array<std::uint8_t, 16> server_node_id(const std::string& machine,
     return id;
 }
 
-resource_limits stripe_limits(const stripe_settings& settings, std::size_t fds) {
+resource_limits stripe_limits(const stripe_settings& settings, const tls_limits& tls,
+                              std::size_t fds) {
     // Subflows, those shaking hands among them. Where descriptors are scarce there are fewer.
     std::size_t subflow_fds = std::min<std::size_t>(2 * most_subflows, fds / 4);
     return limits_for({.max_conns = settings.common.max_conns,
-                       .max_memory = settings.common.max_memory / 2,
+                       .max_memory = (settings.common.max_memory - tls.memory) / 2,
                        .fds = fds,
-                       .reserved = subflow_fds});
+                       .reserved = subflow_fds,
+                       .overlay = tls.overlay});
 }
 
 tcp_options subflow_tcp_options(const stripe_settings& settings) {
@@ -79,9 +81,9 @@ tcp_options subflow_tcp_options(const stripe_settings& settings) {
     return options;
 }
 
-stripe::node_options stripe_node_options(const stripe_settings& settings) {
+stripe::node_options stripe_node_options(const stripe_settings& settings, const tls_limits& tls) {
     stripe::node_options options;
-    options.memory_budget = settings.common.max_memory / 2;
+    options.memory_budget = (settings.common.max_memory - tls.memory) / 2;
     options.handshake_timeout = settings.common.handshake_timeout;
     options.resume = settings.resume;
     options.max_subflows = most_subflows;

@@ -62,14 +62,15 @@ int run_stripe_server(const stripe_server_plan& plan);
 
 // -- what the two share ------------------------------------------------------------------------------
 
-// Half of the memory is the engines', the other half the bridges'.
-resource_limits stripe_limits(const stripe_settings& settings, std::size_t fds);
+// What TLS leaves of the memory is half the engines', half the bridges'.
+resource_limits stripe_limits(const stripe_settings& settings, const tls_limits& tls,
+                              std::size_t fds);
 // "auto", "rr", "congestion", "redundant", "backup"; nothing for other names.
 std::optional<stripe::scheduler> scheduler_called(std::string_view name);
 std::string_view name_of(stripe::scheduler scheduler);
 // Of a subflow's socket, at either end.
 tcp_options subflow_tcp_options(const stripe_settings& settings);
-stripe::node_options stripe_node_options(const stripe_settings& settings);
+stripe::node_options stripe_node_options(const stripe_settings& settings, const tls_limits& tls);
 // A line of the log for each subflow.
 void log_subflows(const log& out, const stripe::node& of);
 

@@ -8,6 +8,8 @@
 
 #include <libp/process.h>
 
+#include <algorithm>
+
 namespace libp::app {
 
 namespace {
@@ -18,8 +20,17 @@ startup_result connector_options_of(const stripe_server_plan& plan, connector_op
     return connect_options_of(plan.target, to.socket);
 }
 
+tls_limits tls_limits_of(const stripe_server_plan& plan) {
+    const auto with_tls = std::ranges::count_if(
+        plan.listen, [](const stack_spec& at) { return at.filter("tls") != nullptr; });
+    return tls_limits_for({.max_memory = plan.settings.common.max_memory,
+                           .listeners = static_cast<std::size_t>(with_tls),
+                           .subflows = with_tls > 0 ? static_cast<std::size_t>(-1) : 0,
+                           .per_conn = plan.target.filter("tls") ? 1u : 0u});
+}
+
 stripe::node_options server_node_options(const stripe_server_plan& plan) {
-    stripe::node_options options = stripe_node_options(plan.settings);
+    stripe::node_options options = stripe_node_options(plan.settings, tls_limits_of(plan));
     options.node_id = server_node_id(machine_identity(), plan.listen);
     return options;
 }
@@ -34,7 +45,7 @@ class server {
           lines_(settings_.format),
           out_(lines_, settings_.verbosity),
           life_(loop_, out_, settings_.once, settings_.drain),
-          limits_(stripe_limits(plan.settings, usable_fds(loop_.backend()))),
+          limits_(stripe_limits(plan.settings, tls_limits_of(plan), usable_fds(loop_.backend()))),
           tls_(loop_, out_),
           far_(loop_, names_, plan.target, connecting, far_tls_),
           node_(loop_, out_, server_node_options(plan),
@@ -57,7 +68,11 @@ class server {
     struct door {
         door(server& o, const stack_spec& at, const tcp_options& tcp)
             : of(o),
-              open(o.loop_, o.out_, at, tcp, listeners::arrival::to<&door::arrived>(*this), tls) {}
+              open(o.loop_, o.out_, at, tcp, listeners::arrival::to<&door::arrived>(*this), tls,
+                   bounds_of(tls_limits_of(o.plan_))) {}
+        static listeners::bounds bounds_of(const tls_limits& tls) {
+            return {.strangers = tls.strangers, .pipes = tls.subflows + tls.strangers};
+        }
         void arrived(std::unique_ptr<io_pipe> subflow, const socket_address& peer) {
             // What is encrypted is authenticated, which is more than a checksum.
             of.node_.adopt(std::move(subflow),
@@ -142,8 +157,8 @@ std::string explain(const stripe_server_plan& plan) {
            "\n  sends     by the scheduler '" + std::string(name_of(plan.settings.scheduler)) +
            "'\n  resumes   a session without any subflow lives " +
            duration_text(plan.settings.resume) + "\n" +
-           explain_limits(plan.settings.common,
-                          stripe_limits(plan.settings, usable_fds(default_backend())));
+           explain_limits(plan.settings.common, stripe_limits(plan.settings, tls_limits_of(plan),
+                                                              usable_fds(default_backend())));
 }
 
 int run_stripe_server(const stripe_server_plan& plan) {

@@ -100,6 +100,7 @@ tls_pipe::tls_pipe(event_loop& loop, std::unique_ptr<io_pipe> lower,
       notes_{.by = credentials, .transport = wire_},
       name_(options.name),
       limit_(loop, delegate<void()>::to<&tls_pipe::on_limit>(*this)) {
+    credentials.count_pipe();
     limit_.arm_in(options.handshake_timeout);
     prepare();
     this->lower().attach(io_handler::to<&tls_pipe::on_lower>(*this));
@@ -109,6 +110,7 @@ tls_pipe::tls_pipe(event_loop& loop, std::unique_ptr<io_pipe> lower,
 tls_pipe::~tls_pipe() {
     const tls_call_scope scope(notes_);
     call().SSL_free(ssl_);
+    notes_.by.discount_pipe();
 }
 
 void tls_pipe::prepare() {
@@ -364,7 +366,8 @@ void tls_pipe::on_limit() {
 void tls_pipe::follow_lower() {
     // What may still be received the consumer knows of.
     if (has(io_flag::broken) || io_pipe::finished()) return;
-    if (!shaken_ && lower().has(io_flag::ready)) shake();
+    // A server does nothing, and OpenSSL takes no buffers, for a client that says nothing.
+    if (!shaken_ && lower().has(io_flag::ready) && (is_client() || wire_.more_at_hand())) shake();
     if (has(io_flag::broken)) return;
     flush();
     if (shaken_ && input_ == input::open && !has(io_flag::readable) && more_at_hand()) {

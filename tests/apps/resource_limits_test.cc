@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 #include <kit/resource_limits.h>
 #include <libp/os.h>
+#include <libp/pipe_tls.h>
 #include <libp/types.h>
 
 namespace libp::app {
@@ -43,6 +44,33 @@ TEST(resource_limits, all_windows_together_fit_the_memory) {
             EXPECT_GE(l.window, 8 * kib);
             EXPECT_LE(l.window, 256 * kib);
         }
+}
+
+TEST(resource_limits, what_tls_holds_comes_off_the_memory_first) {
+    for (std::size_t memory : {1 * mib, 16 * mib, 256 * mib, 1024 * mib})
+        for (std::size_t listeners : {0u, 1u, 3u})
+            for (std::size_t subflows : {std::size_t{0}, std::size_t{64}, std::size_t(-1)}) {
+                const tls_limits t = tls_limits_for({.max_memory = memory,
+                                                     .listeners = listeners,
+                                                     .subflows = subflows,
+                                                     .per_conn = 2});
+                EXPECT_LE(t.memory, memory / 2);
+                EXPECT_EQ(t.strangers > 0, listeners > 0);
+                EXPECT_EQ(t.subflows > 0, subflows > 0);
+                if (memory >= 16 * mib) {
+                    const std::size_t doors = std::max<std::size_t>(listeners, 1);
+                    EXPECT_LE(listeners * t.strangers * tls_handshake_memory +
+                                  doors * t.subflows * tls_open_memory,
+                              t.memory);
+                }
+                const resource_limits l = limits_for(
+                    {.max_memory = memory - t.memory, .fds = 1 << 20, .overlay = t.overlay});
+                EXPECT_LE(t.memory + l.plenty + l.max_conns * (2 * l.window + t.overlay), memory);
+                EXPECT_GE(l.window, 8 * kib);
+            }
+    EXPECT_EQ(tls_limits_for({.max_memory = 256 * mib, .listeners = 1}).strangers, 64u);
+    EXPECT_EQ(tls_limits_for({.max_memory = 256 * mib, .subflows = 64}).subflows, 64u);
+    EXPECT_EQ(tls_limits_for({.max_memory = 256 * mib}).memory, 0u);
 }
 
 TEST(resource_limits, there_is_always_one_connection) {

@@ -180,6 +180,26 @@ TEST_F(tls_options_test, a_wrong_key_ends_a_one_shot_session_with_77) {
     EXPECT_EQ(far.errors().find("2222222"), std::string::npos);
 }
 
+// A flood of strangers who say nothing of use: most are turned away unheard, and the log says so in a line or two.
+TEST_F(tls_options_test, strangers_who_fail_are_turned_away) {
+    if (!have_library()) GTEST_SKIP() << "no TLS library";
+    test_listener target;
+    spawned_program far({.program = "tcp-proxy",
+                         .arguments = {"-s", "127.0.0.1:0", target.address(), "--psk-file",
+                                       key_file("key", std::string(64, '1'))},
+                         .announce = true});
+    const std::string far_at = far.wait_announced();
+    std::vector<test_socket> strangers;
+    for (int i = 0; i < 400; ++i) {
+        strangers.push_back(test_socket::connect(far_at));
+        strangers.back().send("let me in");
+    }
+    const std::string line = far.wait_error_line("turned_away=");
+    EXPECT_NE(line.find("listen turned_away="), std::string::npos) << far.errors();
+    for (test_socket& s : strangers)
+        s.receive_all();
+}
+
 // -- strangers --------------------------------------------------------------------------------------
 
 struct arrivals {

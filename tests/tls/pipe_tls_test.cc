@@ -1,7 +1,13 @@
 #include <gtest/gtest.h>
 #include <libp/pipe_tls.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <fstream>
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "support/byte_traffic.h"
 #include "support/checked_pipe.h"
@@ -137,6 +143,25 @@ TEST_F(pipe_tls_test, a_pin_takes_exactly_that_key) {
     EXPECT_FALSE(shake(pinned, world.server()).well()) << "an authority beside a pin opens nothing";
     pinned.verify = false;
     EXPECT_EQ(shake(pinned, world.server()).client, (error{reason::bad_certificate, 28}));
+}
+
+// The key that is pinned is the server's own: that of an authority above it opens nothing.
+TEST_F(pipe_tls_test, a_pin_is_of_the_leaf) {
+    shake(world.client(), world.server("stranger"));
+    tls_options pinned;
+    pinned.pins = {client_note->last.pin.value()};
+    EXPECT_TRUE(shake(pinned, world.server("stranger")).well());
+    pinned.pins.clear();
+    shake(world.client(), world.server("authority"), "nobody");
+    pinned.pins = {client_note->last.pin.value()};
+    std::ofstream chain(world.file("chain.pem"));
+    for (const char* part : {"server.pem", "authority.pem"})
+        chain << std::ifstream(world.file(part)).rdbuf();
+    chain.close();
+    tls_options with_chain = world.server();
+    with_chain.certificate = world.file("chain.pem");
+    EXPECT_TRUE(shake(world.client(), with_chain).well());
+    EXPECT_EQ(shake(pinned, with_chain).client, (error{reason::bad_certificate, 28}));
 }
 
 TEST_F(pipe_tls_test, not_verifying_takes_anyone_and_says_so) {
@@ -489,6 +514,96 @@ TEST_F(pipe_tls_test, what_waits_below_is_bounded_by_what_was_asked_for) {
     end_a.finish();
     EXPECT_TRUE(wait_until(loop, [&] { return end_b.sink().complete(); })) << end_b.story();
 }
+
+TEST_F(pipe_tls_test, its_credentials_know_how_many_pipes_there_are) {
+    EXPECT_EQ(world.key_server().pipes(), 0u);
+    connect(world.key_client(), world.key_server());
+    EXPECT_EQ(world.key_server().pipes(), 1u);
+    server.reset();
+    EXPECT_EQ(world.key_server().pipes(), 0u);
+}
+
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+// What is counted for OpenSSL's memory is enough.
+struct tls_memory_test : pipe_tls_test {
+    static constexpr std::size_t pipes = 50;
+
+    void TearDown() override { all.clear(); }
+    static std::size_t in_use() {
+        const auto now = mallinfo2();
+        return now.uordblks + now.hblkhd;
+    }
+    void turn() {
+        for (int i = 0; i < 20; ++i)
+            loop.turn(loop.now());
+    }
+    // Per pipe, since `before`, without what the test's own pipes hold.
+    std::size_t since(std::size_t before, std::size_t of = 1) {
+        const std::size_t used = now();
+        return (used - std::min(used, before)) / pipes / of;
+    }
+    std::size_t now() {
+        loop.blocks().trim();
+        return in_use() - loop.blocks().in_use();
+    }
+    void make_low() {
+        for (std::size_t i = 0; i < pipes; ++i) {
+            auto [a, b] = make_memory_pair(loop);
+            low.push_back({std::move(a), std::move(b)});
+        }
+        turn();
+    }
+    void put(std::unique_ptr<io_pipe> lower, const tls_credentials& by) {
+        all.push_back(make_tls_pipe(loop, std::move(lower), by, {.name = "localhost"}));
+    }
+
+    std::vector<pipe_pair> low;
+    std::vector<std::unique_ptr<io_pipe>> all;
+};
+
+TEST_F(tls_memory_test, of_open_connections) {
+    tls_options c = world.client(), s = world.server();
+    c.certificate = world.file("client.pem");
+    c.private_key = world.file("client.key");
+    s.client_authorities = world.file("authority.pem");
+    client_credentials = world.make(c);
+    server_credentials = world.make(s);
+    make_low();
+    const std::size_t before = now();
+    for (pipe_pair& p : low) {
+        put(std::move(p.a), *client_credentials);
+        put(std::move(p.b), *server_credentials);
+    }
+    ASSERT_TRUE(wait_until(loop, [&] {
+        return std::ranges::all_of(all, [](auto& p) { return p->has(io_flag::ready); });
+    }));
+    turn();
+    EXPECT_LT(since(before, 2), tls_open_memory - 17 * kib) << "a record in part takes that much";
+    EXPECT_GT(since(before, 2), 5 * kib) << "so this is no longer measured";
+    RecordProperty("idle_bytes", static_cast<int>(since(before, 2)));
+}
+
+TEST_F(tls_memory_test, of_strangers) {
+    make_low();
+    const std::size_t before = now();
+    for (pipe_pair& p : low)
+        put(std::move(p.b), world.key_server());
+    turn();
+    EXPECT_LT(since(before), 16 * kib) << "a client that says nothing";
+    // The longest greeting there is, and a full record of it.
+    std::string greeting(5 + 0x3fff, 0);
+    greeting.replace(0, 9, std::string("\x16\3\1\x3f\xff\1\2\1\x40", 9));
+    for (pipe_pair& p : low) {
+        chain said;
+        said.append_copy(loop.blocks(), bytes_of(greeting));
+        EXPECT_TRUE(p.a->send(said).ok());
+    }
+    turn();
+    EXPECT_FALSE(all[0]->has(io_flag::broken));
+    EXPECT_LT(since(before), tls_handshake_memory);
+    EXPECT_GT(since(before), 128 * kib) << "so this is no longer measured";
+}
+#endif
 
 TEST_F(pipe_tls_test, describes_itself) {
     connect(world.key_client(), world.key_server());

@@ -93,6 +93,10 @@ class tls_credentials {
     // A secret that no peer has.
     const tls_key& nobodys_key() const noexcept { return nobodys_key_; }
     bool uses_keys() const noexcept { return !options_.shared_keys.empty(); }
+    // How many pipes with these credentials there are: each is counted from its making to its end.
+    std::size_t pipes() const noexcept { return pipes_; }
+    void count_pipe() const noexcept { ++pipes_; }
+    void discount_pipe() const noexcept { --pipes_; }
     void refused(const tls_refusal& what) const {
         if (refused_) refused_(what);
     }
@@ -106,6 +110,7 @@ class tls_credentials {
     ssl_ctx_st* settings_ = nullptr;
     std::vector<tls_key> keys_;
     tls_key nobodys_key_;
+    mutable std::size_t pipes_ = 0;
     refusal_handler refused_;
 };
 
