@@ -95,7 +95,7 @@ TOOLS     := $(patsubst tests/bench/%.cc,$(BIN)/bench-%,$(TOOL_SRC))
 LAB_SRC   := $(if $(filter linux,$(OS)),$(wildcard tests/lab/*.cc))
 LABS      := $(patsubst tests/lab/%.cc,$(BIN)/lab-%,$(LAB_SRC))
 
-.PHONY: all demo test check soak test-lab bench bench-lab lint fuzz fuzzers install clean help tests tools setup
+.PHONY: all demo test check soak test-lab bench bench-lab bench-strangers lint fuzz fuzzers install clean help tests tools setup
 .DEFAULT_GOAL := all
 .SECONDARY:
 
@@ -232,6 +232,11 @@ bench-lab:
 	@$(MAKE) --no-print-directory -j$(JOBS) all tools
 	@tests/lab/bench $(BIN)
 
+# How much a transfer suffers while strangers with wrong keys knock: ROUNDS=5 RATE=1000.
+bench-strangers:
+	@$(MAKE) --no-print-directory -j$(JOBS) all tools
+	@tests/bench/strangers $(BIN)
+
 test-lab:
 	@$(MAKE) --no-print-directory -j$(JOBS) all tools
 	@BIN=$(BIN) bash tests/lab/lab_test.sh
@@ -265,6 +270,7 @@ help:
 	@echo 'make soak                a thousand simulated minutes of bad weather, about one real minute'
 	@echo 'make bench               this project beside haproxy, nginx and socat, in one run'
 	@echo 'make bench-lab           the striped pair beside plain TCP and kernel MPTCP over emulated paths (root)'
+	@echo 'make bench-strangers     a transfer while strangers with wrong keys knock'
 	@echo 'make test-lab            the network lab alone: trouble on emulated paths (root)'
 	@echo 'make lint                formatting, headers that compile alone'
 	@echo 'make fuzz                every decoder under libFuzzer, FUZZ_SECONDS=60 each'

@@ -5,6 +5,9 @@
 //     bench-load rtt HOST PORT COUNT SIZE   round trips to an echo; prints p50 and p99 in microseconds
 //     bench-load conns HOST PORT SECONDS N  N at a time: connect, one byte there and back, close; prints connections per second
 //     bench-load idle HOST PORT N           N connections that once said a byte; prints "ready", holds them until stdin ends
+//     bench-load greeting                   says "greeting PORT" on stderr, prints what the first client says; the recording for:
+//     bench-load flood HOST PORT RATE       RATE strangers a second who say what stdin holds and wait to be thrown out, until SIGTERM;
+//                                           then prints how many came and how many were thrown out
 //     bench-load relay PORT HOST PORT       the plainest relay: read(2) 64 KiB, write(2) it, one flow after another.
 //                                           PORT 0 is legal; prints "relay PORT"
 //
@@ -18,6 +21,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdint>
@@ -243,6 +248,62 @@ int idle(const char* host, int port, int count) {
     return 0;
 }
 
+// -- strangers -------------------------------------------------------------------------------------
+
+// A stranger's work must not be the machine's: a greeting made once is as good as a new one to whoever is to refuse it.
+int greeting() {
+    int bound = 0;
+    const int listener = listen_at(0, bound);
+    std::fprintf(stderr, "greeting %d\n", bound);
+    const int fd = accept(listener, nullptr, nullptr);
+    char said[16 * 1024];
+    const ssize_t n = read(fd, said, sizeof said);
+    return n > 0 && write_all(1, said, static_cast<std::size_t>(n)) ? 0 : 1;
+}
+
+std::atomic<bool> stopped{false};
+
+int knock(const sockaddr_in& at, const std::string& said) {
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    if (fd < 0) return fd;
+    if (connect(fd, reinterpret_cast<const sockaddr*>(&at), sizeof at) != 0 && errno != EINPROGRESS)
+        die("connect");
+    // On loopback it is connected by now, unless the backlog is full: then this one says nothing.
+    write_all(fd, said.data(), said.size());
+    return fd;
+}
+
+int flood(const char* host, int port, double rate) {
+    constexpr std::size_t most = 4000;
+    std::string said(16 * 1024, 0);
+    said.resize(static_cast<std::size_t>(std::max<ssize_t>(0, read(0, said.data(), said.size()))));
+    std::signal(SIGTERM, [](int) { stopped = true; });
+    const sockaddr_in at = address(host, port);
+    std::vector<pollfd> waiting;
+    long came = 0, thrown_out = 0;
+    char answer[512];
+    const auto start = steady::now();
+    while (!stopped) {
+        while (static_cast<double>(came) < since(start) * rate && waiting.size() < most) {
+            const int fd = knock(at, said);
+            if (fd >= 0) waiting.push_back({fd, POLLIN, 0});
+            ++came;
+        }
+        poll(waiting.data(), waiting.size(), 0);
+        for (std::size_t i = 0; i < waiting.size(); ++i) {
+            if (!waiting[i].revents || read(waiting[i].fd, answer, sizeof answer) > 0) continue;
+            close(waiting[i].fd);
+            waiting[i--] = waiting.back();
+            waiting.pop_back();
+            ++thrown_out;
+        }
+        usleep(5000);
+    }
+    std::printf("%.0f a second came, %ld of %ld were thrown out\n",
+                static_cast<double>(came) / since(start), thrown_out, came);
+    return 0;
+}
+
 // -- the plainest relay ----------------------------------------------------------------------------
 
 void relay_one(int near, int far) {
@@ -287,9 +348,12 @@ int main(int argc, char** argv) {
     if (what == "conns" && argc == 6)
         return conns(argv[2], port(3), std::strtod(argv[4], nullptr), number(5));
     if (what == "idle" && argc == 5) return idle(argv[2], port(3), port(4));
+    if (what == "greeting" && argc == 2) return greeting();
+    if (what == "flood" && argc == 5) return flood(argv[2], port(3), std::strtod(argv[4], nullptr));
     if (what == "relay" && argc == 5) return relay(port(2), argv[3], port(4));
     std::fprintf(stderr,
                  "usage: bench-load serve | bulk HOST PORT BYTES | rtt HOST PORT COUNT SIZE |\n"
-                 "       conns HOST PORT SECONDS N | idle HOST PORT N | relay PORT HOST PORT\n");
+                 "       conns HOST PORT SECONDS N | idle HOST PORT N | relay PORT HOST PORT |\n"
+                 "       greeting | flood HOST PORT RATE\n");
     return 2;
 }
