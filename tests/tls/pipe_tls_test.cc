@@ -461,15 +461,16 @@ TEST_F(pipe_tls_test, datagrams_below_are_as_full_as_they_may_be) {
 }
 
 TEST_F(pipe_tls_test, a_datagram_without_a_byte_is_no_part_of_a_stream) {
-    auto [low, stranger] = make_memory_pair(loop, {.kind = io_kind::datagram});
-    auto pipe = make_checked_pipe(make_tls_pipe(loop, std::move(low), world.key_server()));
+    auto pair = make_memory_pair(loop, {.kind = io_kind::datagram});
+    io_pipe& stranger = *pair.second;
+    auto pipe = make_checked_pipe(make_tls_pipe(loop, std::move(pair.first), world.key_server()));
     listener wake(*pipe);
-    ASSERT_TRUE(wait_until(loop, [&] { return stranger->has(io_flag::writable); }));
+    ASSERT_TRUE(wait_until(loop, [&] { return stranger.has(io_flag::writable); }));
     chain nothing;
-    EXPECT_TRUE(stranger->send(nothing).ok());
+    EXPECT_TRUE(stranger.send(nothing).ok());
     EXPECT_TRUE(wait_until(loop, [&] { return pipe->has(io_flag::broken); }));
     EXPECT_EQ(pipe->why().why, reason::protocol_error) << to_string(pipe->why());
-    EXPECT_TRUE(stranger->has(io_flag::broken));
+    EXPECT_TRUE(stranger.has(io_flag::broken));
 }
 
 // -- the end ----------------------------------------------------------------------------------------
