@@ -2,12 +2,11 @@
 
 namespace libp::app {
 
-const char* end_of_attempt(const error& why) noexcept {
-    switch (why.why) {
-        case reason::timed_out:
-            return "connect_timeout";
-        case reason::resolve_failed:
-            return "resolve_failed";
+namespace {
+
+// What is called the same whether a connection was ever made or not; nullptr: anything else.
+const char* common_end(reason why) noexcept {
+    switch (why) {
         case reason::handshake_timeout:
             return "handshake_timeout";
         case reason::auth_failed:
@@ -23,6 +22,36 @@ const char* end_of_attempt(const error& why) noexcept {
             return "limit";
         case reason::drain_cut:
             return "drain_cut";
+        default:
+            return nullptr;
+    }
+}
+
+exit_code common_exit(reason why, exit_code otherwise) noexcept {
+    switch (why) {
+        case reason::drain_cut:
+            return exit_code::drain_cut;
+        case reason::auth_failed:
+        case reason::bad_certificate:
+        case reason::wrong_key:
+            return exit_code::no_permission;
+        case reason::protocol_error:
+        case reason::checksum_error:
+            return exit_code::protocol;
+        default:
+            return otherwise;
+    }
+}
+
+}  // namespace
+
+const char* end_of_attempt(const error& why) noexcept {
+    if (const char* end = common_end(why.why)) return end;
+    switch (why.why) {
+        case reason::timed_out:
+            return "connect_timeout";
+        case reason::resolve_failed:
+            return "resolve_failed";
         case reason::local_abort:
             return "internal";
         default:
@@ -31,6 +60,7 @@ const char* end_of_attempt(const error& why) noexcept {
 }
 
 const char* end_of_bridge(const bridge_end& end) noexcept {
+    if (const char* known = common_end(end.why.why)) return known;
     switch (end.why.why) {
         case reason::none:
             return "ok";
@@ -38,25 +68,11 @@ const char* end_of_bridge(const bridge_end& end) noexcept {
             return "idle_timeout";
         case reason::linger_timeout:
             return "linger_timeout";
-        case reason::handshake_timeout:
-            return "handshake_timeout";
-        case reason::auth_failed:
-        case reason::bad_certificate:
-        case reason::wrong_key:
-            return "auth_failed";
-        case reason::protocol_error:
         case reason::oversize:
         case reason::flow_control:
             return "protocol_error";
         case reason::checksum_error:
             return "checksum_error";
-        case reason::limit:
-            return "limit";
-        case reason::drain_cut:
-            return "drain_cut";
-        case reason::session_lost:
-        case reason::peer_restarted:
-            return "session_lost";
         default:
             break;
     }
@@ -72,17 +88,8 @@ exit_code exit_of_attempt(const error& why) noexcept {
             return exit_code::no_host;
         case reason::limit:
             return exit_code::os_error;
-        case reason::drain_cut:
-            return exit_code::drain_cut;
-        case reason::auth_failed:
-        case reason::bad_certificate:
-        case reason::wrong_key:
-            return exit_code::no_permission;
-        case reason::protocol_error:
-        case reason::checksum_error:
-            return exit_code::protocol;
         default:
-            return exit_code::unavailable;
+            return common_exit(why.why, exit_code::unavailable);
     }
 }
 
@@ -90,19 +97,11 @@ exit_code exit_of_bridge(const bridge_end& end) noexcept {
     switch (end.why.why) {
         case reason::none:
             return exit_code::ok;
-        case reason::protocol_error:
         case reason::oversize:
         case reason::flow_control:
-        case reason::checksum_error:
             return exit_code::protocol;
-        case reason::drain_cut:
-            return exit_code::drain_cut;
-        case reason::auth_failed:
-        case reason::bad_certificate:
-        case reason::wrong_key:
-            return exit_code::no_permission;
         default:
-            return exit_code::session_failed;
+            return common_exit(end.why.why, exit_code::session_failed);
     }
 }
 

@@ -14,8 +14,6 @@
 // Blocking sockets and threads on purpose: the load must not share the machinery it measures.
 
 #include <arpa/inet.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -33,7 +31,11 @@
 #include <thread>
 #include <vector>
 
+#include "support/blocking_io.h"
+
 namespace {
+
+using namespace libp;
 
 using steady = std::chrono::steady_clock;
 
@@ -58,8 +60,7 @@ int dial(const char* host, int port) {
     const sockaddr_in a = address(host, port);
     const int fd = socket(AF_INET, SOCK_STREAM, 0);
     if (fd < 0 || connect(fd, reinterpret_cast<const sockaddr*>(&a), sizeof a) != 0) die("connect");
-    const int on = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    no_delay(fd);
     return fd;
 }
 
@@ -74,28 +75,6 @@ int listen_at(int port, int& bound) {
     getsockname(fd, reinterpret_cast<sockaddr*>(&a), &size);
     bound = ntohs(a.sin_port);
     return fd;
-}
-
-bool write_all(int fd, const void* data, std::size_t size) {
-    const char* at = static_cast<const char*>(data);
-    while (size > 0) {
-        const ssize_t n = write(fd, at, size);
-        if (n <= 0) return false;
-        at += n;
-        size -= static_cast<std::size_t>(n);
-    }
-    return true;
-}
-
-bool read_all(int fd, void* data, std::size_t size) {
-    char* at = static_cast<char*>(data);
-    while (size > 0) {
-        const ssize_t n = read(fd, at, size);
-        if (n <= 0) return false;
-        at += n;
-        size -= static_cast<std::size_t>(n);
-    }
-    return true;
 }
 
 // -- the server ------------------------------------------------------------------------------------
@@ -118,9 +97,9 @@ void echo_server(int listener) {
         if (poll(all.data(), all.size(), -1) < 0) continue;
         if (all[0].revents) {
             const int fd = accept(listener, nullptr, nullptr);
-            const int on = 1;
-            if (fd >= 0) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-            if (fd >= 0) all.push_back({fd, POLLIN, 0});
+            if (fd < 0) continue;
+            no_delay(fd);
+            all.push_back({fd, POLLIN, 0});
         }
         for (std::size_t i = 1; i < all.size(); ++i) {
             if (!all[i].revents) continue;

@@ -33,15 +33,6 @@ struct settings {
     engine_options engine;
 };
 
-path_shape path(double mbit, double ms, std::size_t queue_kib = 256, double loss = 0,
-                double flow_cap_mbit = 0) {
-    return {.bits_per_second = mbit * 1e6,
-            .delay = duration(static_cast<std::int64_t>(ms * 1e6)),
-            .queue = queue_kib * kib,
-            .loss = loss,
-            .flow_cap = flow_cap_mbit * 1e6};
-}
-
 path_shape jittery(path_shape p, duration jitter) {
     p.jitter = jitter;
     return p;

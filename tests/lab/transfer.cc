@@ -17,8 +17,6 @@
 
 #include <arpa/inet.h>
 #include <linux/mptcp.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -39,6 +37,7 @@
 #include <vector>
 
 #include "e2e/pattern.h"
+#include "support/blocking_io.h"
 
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262
@@ -49,6 +48,7 @@
 
 namespace {
 
+using libp::no_delay, libp::read_all, libp::write_all;
 using nanos = std::int64_t;
 
 nanos clock_now() {
@@ -71,33 +71,6 @@ sockaddr_in address(const char* host, int port) {
     a.sin_port = htons(static_cast<std::uint16_t>(port));
     if (inet_pton(AF_INET, host, &a.sin_addr) != 1) fail(std::string("not an address: ") + host);
     return a;
-}
-
-bool write_all(int fd, const void* data, std::size_t size) {
-    const char* at = static_cast<const char*>(data);
-    while (size > 0) {
-        const ssize_t n = write(fd, at, size);
-        if (n <= 0) return false;
-        at += n;
-        size -= static_cast<std::size_t>(n);
-    }
-    return true;
-}
-
-bool read_all(int fd, void* data, std::size_t size) {
-    char* at = static_cast<char*>(data);
-    while (size > 0) {
-        const ssize_t n = read(fd, at, size);
-        if (n <= 0) return false;
-        at += n;
-        size -= static_cast<std::size_t>(n);
-    }
-    return true;
-}
-
-void no_delay(int fd) {
-    const int on = 1;
-    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0) perror("TCP_NODELAY");
 }
 
 // -- what the two ends tell each other -------------------------------------------------------------

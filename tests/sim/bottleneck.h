@@ -26,6 +26,16 @@ struct path_shape {
     double flow_cap = 0;            // bits per second that any one flow gets; 0: no such limit
 };
 
+// In Mbit/s, milliseconds one way, KiB.
+inline path_shape path(double mbit, double ms, std::size_t queue_kib = 256, double loss = 0,
+                       double flow_cap_mbit = 0) {
+    return {.bits_per_second = mbit * 1e6,
+            .delay = duration(static_cast<std::int64_t>(ms * 1e6)),
+            .queue = queue_kib * kib,
+            .loss = loss,
+            .flow_cap = flow_cap_mbit * 1e6};
+}
+
 struct packet {
     enum class kind : std::uint8_t { data, ack, reset };
 

@@ -10,6 +10,7 @@
 
 namespace libp::stripe::sim {
 
+using libp::sim::path;
 using libp::sim::path_shape;
 using libp::sim::route;
 

@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "support/forwarding_pipe.h"
 #include "support/pipe_conformance.h"
 #include "support/tls_world.h"
 
@@ -32,24 +33,15 @@ struct joined_nodes {
     std::unique_ptr<stream_pipe> accepted;
 };
 
-class end_of_nodes final : public io_pipe {
+struct nodes_share {
+    std::shared_ptr<joined_nodes> nodes;
+};
+
+// The share is the first base: it goes when the pipe has gone.
+class end_of_nodes final : nodes_share, public forwarding_pipe {
   public:
-    end_of_nodes(std::unique_ptr<io_pipe> pipe, std::shared_ptr<joined_nodes> nodes)
-        : nodes_(std::move(nodes)), pipe_(std::move(pipe)) {}
-
-    io_kind kind() const noexcept override { return pipe_->kind(); }
-    void attach(io_handler handler) override { pipe_->attach(handler); }
-    io_flags state() const noexcept override { return pipe_->state(); }
-    io_result recv(chain& to, std::size_t max) override { return pipe_->recv(to, max); }
-    io_result send(chain& from) override { return pipe_->send(from); }
-    void send_fin() override { pipe_->send_fin(); }
-    void reset() override { pipe_->reset(); }
-    error why() const noexcept override { return pipe_->why(); }
-    void describe(std::string& out) const override { pipe_->describe(out); }
-
-  private:
-    std::shared_ptr<joined_nodes> nodes_;
-    std::unique_ptr<io_pipe> pipe_;
+    end_of_nodes(std::unique_ptr<io_pipe> pipe, std::shared_ptr<joined_nodes> of)
+        : nodes_share{std::move(of)}, forwarding_pipe(std::move(pipe)) {}
 };
 
 pair_maker over_stripe(std::size_t subflows, pair_maker lower) {

@@ -2,29 +2,19 @@
 
 #include "stripe/joining_pipe.h"
 #include "stripe_node/world.h"
+#include "support/forwarding_pipe.h"
 
 namespace libp::stripe {
 namespace {
 
 // Writes down what it is asked to keep.
-class noting_pipe final : public io_pipe {
+class noting_pipe final : public forwarding_pipe {
   public:
     noting_pipe(std::unique_ptr<io_pipe> lower, std::vector<std::size_t>& kept)
-        : lower_(std::move(lower)), kept_(kept) {}
-
-    io_kind kind() const noexcept override { return lower_->kind(); }
-    void attach(io_handler handler) override { lower_->attach(handler); }
-    io_flags state() const noexcept override { return lower_->state(); }
-    io_result recv(chain& to, std::size_t max) override { return lower_->recv(to, max); }
-    io_result send(chain& from) override { return lower_->send(from); }
-    void send_fin() override { lower_->send_fin(); }
-    void reset() override { lower_->reset(); }
-    error why() const noexcept override { return lower_->why(); }
-    void describe(std::string& out) const override { lower_->describe(out); }
+        : forwarding_pipe(std::move(lower)), kept_(kept) {}
     void keep_unsent(std::size_t bytes) override { kept_.push_back(bytes); }
 
   private:
-    std::unique_ptr<io_pipe> lower_;
     std::vector<std::size_t>& kept_;
 };
 

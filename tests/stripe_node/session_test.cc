@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "stripe_node/world.h"
+#include "support/forwarding_pipe.h"
 #include "support/seed.h"
 
 namespace libp::stripe {
@@ -222,23 +223,13 @@ TEST(StripeSession, S21ARestartedPeerBreaksItsOldSessionAtOnce) {
 }
 
 // A pipe whose other end has proved who it is.
-class known_pipe final : public io_pipe {
+class known_pipe final : public forwarding_pipe {
   public:
     known_pipe(std::unique_ptr<io_pipe> lower, std::string who)
-        : lower_(std::move(lower)), who_(std::move(who)) {}
-    io_kind kind() const noexcept override { return lower_->kind(); }
-    void attach(io_handler handler) override { lower_->attach(handler); }
-    io_flags state() const noexcept override { return lower_->state(); }
-    io_result recv(chain& to, std::size_t max) override { return lower_->recv(to, max); }
-    io_result send(chain& from) override { return lower_->send(from); }
-    void send_fin() override { lower_->send_fin(); }
-    void reset() override { lower_->reset(); }
-    error why() const noexcept override { return lower_->why(); }
-    void describe(std::string& out) const override { lower_->describe(out); }
+        : forwarding_pipe(std::move(lower)), who_(std::move(who)) {}
     std::string peer_identity() const override { return who_; }
 
   private:
-    std::unique_ptr<io_pipe> lower_;
     std::string who_;
 };
 

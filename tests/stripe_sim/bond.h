@@ -12,15 +12,6 @@ namespace libp::stripe::sim {
 
 constexpr double payload_share = 1448.0 / 1500;
 
-inline path_shape path(double mbit, double ms, std::size_t queue_kib = 256, double loss = 0,
-                       double flow_cap_mbit = 0) {
-    return {.bits_per_second = mbit * 1e6,
-            .delay = duration(static_cast<std::int64_t>(ms * 1e6)),
-            .queue = queue_kib * kib,
-            .loss = loss,
-            .flow_cap = flow_cap_mbit * 1e6};
-}
-
 struct bond {
     explicit bond(const std::vector<path_shape>& paths, std::size_t each = 2,
                   std::uint64_t seed = 1, const engine_options& o = {})
