@@ -95,7 +95,7 @@ TOOLS     := $(patsubst tests/bench/%.cc,$(BIN)/bench-%,$(TOOL_SRC))
 LAB_SRC   := $(if $(filter linux,$(OS)),$(wildcard tests/lab/*.cc))
 LABS      := $(patsubst tests/lab/%.cc,$(BIN)/lab-%,$(LAB_SRC))
 
-.PHONY: all demo test check soak test-lab bench bench-lab bench-strangers lint fuzz fuzzers install clean help tests tools setup
+.PHONY: all man demo test check soak test-lab bench bench-lab bench-strangers lint fuzz fuzzers install clean help tests tools setup
 .DEFAULT_GOAL := all
 .SECONDARY:
 
@@ -243,7 +243,14 @@ test-lab:
 
 # -- installing -------------------------------------------------------------------------------------
 
-install: all
+# The programs know their options best. Not in `all`: it would run what may have been compiled for another machine.
+MAN_PAGES := $(APPS:$(BIN)/%=$(OUT)/man/%.1)
+man: $(MAN_PAGES)
+$(OUT)/man/%.1: $(BIN)/%
+	@mkdir -p $(@D)
+	$(call say,MAN,$@)$< --man > $@.new && mv $@.new $@
+
+install: all man
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/libp/stripe
 	install -m 755 $(APPS) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(LIBP) $(DESTDIR)$(PREFIX)/lib
@@ -251,13 +258,12 @@ install: all
 	install -m 644 $(wildcard io/inc/libp/stripe/*.h) $(DESTDIR)$(PREFIX)/include/libp/stripe
 	printf 'prefix=%s\nName: libp\nDescription: composable I/O pipes, an event loop, and a TCP striper\nVersion: %s\nCflags: -std=c++20 -I$${prefix}/include\nLibs: -L$${prefix}/lib -lp -pthread\n' \
 	    '$(PREFIX)' '$(VERSION)' > $(DESTDIR)$(PREFIX)/lib/pkgconfig/libp.pc
-	$(if $(MAN_PAGES),install -d $(DESTDIR)$(PREFIX)/share/man/man1)
-	$(if $(MAN_PAGES),install -m 644 $(MAN_PAGES) $(DESTDIR)$(PREFIX)/share/man/man1)
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 $(MAN_PAGES) $(DESTDIR)$(PREFIX)/share/man/man1
 
 # A header that an OS has its own version of is installed in that version.
 ALL_HEADERS       := $(foreach l,$(LAYERS),$(foreach d,$(call inc_of,$(l)),$(wildcard $(d)/libp/*.h)))
 INSTALLED_HEADERS  = $(foreach n,$(sort $(notdir $(ALL_HEADERS))),$(firstword $(filter %/libp/$(n),$(ALL_HEADERS))))
-MAN_PAGES         := $(wildcard apps/man/*.1)
 
 clean:
 	rm -rf build
@@ -274,7 +280,7 @@ help:
 	@echo 'make test-lab            the network lab alone: trouble on emulated paths (root)'
 	@echo 'make lint                formatting, headers that compile alone'
 	@echo 'make fuzz                every decoder under libFuzzer, FUZZ_SECONDS=60 each'
-	@echo 'make install             PREFIX=/usr/local DESTDIR= : programs, headers, libp.a, libp.pc, man pages'
+	@echo 'make install             PREFIX=/usr/local DESTDIR= : programs, man pages, headers, libp.a, libp.pc'
 	@echo 'make clean               removes build/'
 	@echo
 	@echo 'OS=linux|posix  MODE=release|debug|asan|tsan  CXX=g++|clang++   V=1 shows commands  (now: OS=$(OS) MODE=$(MODE) CXX=$(CXX))'

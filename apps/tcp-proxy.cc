@@ -33,7 +33,7 @@ option_setter into_mode(proxy_settings& to, char letter) {
 }
 
 option_table make_table(proxy_settings& to) {
-    option_table table("tcp-proxy",
+    option_table table("tcp-proxy", "a relay, and a pair that carries TCP streams as datagrams",
                        {"[-c LISTEN | -s LISTEN | -r LISTEN] [HOST [PORT] | HOST:PORT | SPEC]"});
     table.group("Modes (default: -c 0.0.0.0:55555; the target's default is 127.0.0.1:22):");
     table.add({'c', {}, "LISTEN", "client-facing: plain in, datagrams out", into_mode(to, 'c')});

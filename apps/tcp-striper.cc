@@ -46,8 +46,9 @@ option_setter into_scheduler(stripe::scheduler& to) {
 
 option_table make_table(striper_settings& to) {
     option_table table(
-        program, {"[-r LISTEN] [TARGET]", "-c LISTEN PATH [PATH...]",
-                  "-s LISTEN [-s LISTEN...] TARGET", "keygen     (a new key for --psk-file)"});
+        program, "carries TCP connections over many TCP connections at once",
+        {"[-r LISTEN] [TARGET]", "-c LISTEN PATH [PATH...]", "-s LISTEN [-s LISTEN...] TARGET",
+         "keygen     (a new key for --psk-file)"});
     table.group("Modes (default: relay 0.0.0.0:55555 to 127.0.0.1:22):");
     table.add({'c', {}, "LISTEN", "client side: a stream for each connection", into_mode(to, 'c')});
     table.add({'s',

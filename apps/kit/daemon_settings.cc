@@ -66,7 +66,7 @@ void add_tls_options(option_table& table, tls_settings& to) {
 }
 
 void add_log_options(option_table& table, daemon_settings& to) {
-    table.group("Output (stderr, but for --help, --version and --explain):");
+    table.group("Output (stderr, but for --help, --man, --version and --explain):");
     table.add({'v', {}, {}, "log more; -vv: everything", into_verbosity(to.verbosity)});
     table.add({'q', {}, {}, "log only warnings and errors", into_quiet(to.verbosity)});
     table.add(
@@ -76,6 +76,7 @@ void add_log_options(option_table& table, daemon_settings& to) {
     table.add(
         {0, "explain", {}, "say what this command line would do, and exit", into_flag(to.explain)});
     table.add({0, "help", {}, "this text", into_flag(to.help)});
+    table.add({0, "man", {}, "this text as a manual page, for man(1)", into_flag(to.manual)});
     table.add(
         {0, "version", {}, "the version; with -v, the TLS library too", into_flag(to.version)});
 }

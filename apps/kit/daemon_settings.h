@@ -33,6 +33,7 @@ struct daemon_settings {
     log_format format = log_format::text;
     bool explain = false;
     bool help = false;
+    bool manual = false;
     bool version = false;
 };
 

@@ -25,8 +25,9 @@ std::string names_of(const option& o) {
 
 }  // namespace
 
-option_table::option_table(std::string program, std::vector<std::string> synopsis)
-    : program_(std::move(program)), synopsis_(std::move(synopsis)) {}
+option_table::option_table(std::string program, std::string purpose,
+                           std::vector<std::string> synopsis)
+    : program_(std::move(program)), purpose_(std::move(purpose)), synopsis_(std::move(synopsis)) {}
 
 void option_table::group(std::string title) {
     rows_.push_back({std::move(title), {}});

@@ -1,9 +1,9 @@
 #pragma once
 
 // The options of a program as a table: one row says an option's names, its value, its help and what
-// it does. Parsing, --help and the spelling hints all come from the same rows.
+// it does. Parsing, --help, the manual page and the spelling hints all come from the same rows.
 //
-//     option_table table("tcp-proxy", {"[-c LISTEN | -s LISTEN] [TARGET]"});
+//     option_table table("tcp-proxy", "a relay", {"[-c LISTEN | -s LISTEN] [TARGET]"});
 //     table.group("Limits:");
 //     table.add({.name = "max-conns", .metavar = "N", .help = "most connections at once",
 //                .set = into_count(settings.max_conns, 1, 1'000'000)});
@@ -39,8 +39,8 @@ struct option {
 
 class option_table {
   public:
-    // `synopsis`: what follows the program's name, a line each.
-    option_table(std::string program, std::vector<std::string> synopsis);
+    // `purpose`: half a sentence, for the manual page. `synopsis`: what follows the program's name, a line each.
+    option_table(std::string program, std::string purpose, std::vector<std::string> synopsis);
 
     // A headline in --help above the options added from here on.
     void group(std::string title);
@@ -52,6 +52,8 @@ class option_table {
     startup_result parse(std::span<char* const> arguments,
                          std::vector<std::string>& operands) const;
     std::string help() const;
+    // The same as a manual page, for man(1). `version`: the program's.
+    std::string manual(std::string_view version) const;
     const std::string& program() const noexcept { return program_; }
 
   private:
@@ -68,6 +70,7 @@ class option_table {
     startup_result parse_short(std::span<char* const> arguments, std::size_t& i) const;
 
     std::string program_;
+    std::string purpose_;
     std::vector<std::string> synopsis_;
     std::vector<row> rows_;
     std::string epilogue_;

@@ -28,6 +28,7 @@ std::optional<int> parse_command_line(const option_table& table, const daemon_se
     if (!arguments.empty()) arguments = arguments.subspan(1);
     if (auto wrong = table.parse(arguments, operands)) return report(table.program(), *wrong);
     if (settings.help) return print(table.help());
+    if (settings.manual) return print(table.manual(version()));
     if (settings.version)
         return print(version_text(table.program(), settings.verbosity > log_level::info));
     return std::nullopt;

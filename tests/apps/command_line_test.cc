@@ -6,9 +6,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <regex>
 
 // The command lines of tcp-proxy and tcp-striper as people type them: what is printed, and the status.
 
@@ -115,6 +115,26 @@ TEST(command_line, help_and_version_go_to_stdout) {
     EXPECT_NE(verbose.output.find("\ntls: " + (tls ? tls.version() : tls.why()) + "\n"),
               std::string::npos)
         << verbose.output;
+}
+
+TEST(command_line, every_option_is_in_the_manual_page) {
+    for (const char* program : {"tcp-proxy", "tcp-striper"}) {
+        const run_result help = run_program(program, {"--help"});
+        const run_result man = run_program(program, {"--man"});
+        EXPECT_EQ(man.status, 0);
+        EXPECT_EQ(man.errors, "");
+        EXPECT_TRUE(man.output.starts_with(".TH TCP-")) << man.output;
+        const std::regex option("(^|\\n|, )(  )?(--?[a-z0-9][a-z0-9-]*)");
+        std::size_t found = 0;
+        for (std::sregex_iterator i(help.output.begin(), help.output.end(), option), end; i != end;
+             ++i) {
+            const std::string entry =
+                "\\fB" + std::regex_replace((*i)[3].str(), std::regex("-"), "\\-") + "\\fR";
+            EXPECT_NE(man.output.find(entry), std::string::npos) << program << ": " << entry;
+            ++found;
+        }
+        EXPECT_GT(found, 25u) << program;
+    }
 }
 
 TEST(command_line, explains_the_ancestors_commands_without_running_them) {

@@ -29,7 +29,7 @@ class option_table_test : public testing::Test {
         return wrong->what;
     }
 
-    option_table table{"prog", {"[-n N] THING", "--other"}};
+    option_table table{"prog", "tries options", {"[-n N] THING", "--other"}};
     std::size_t number = 0, size = 0;
     duration wait{0};
     bool flag = false, other = false;
@@ -51,6 +51,25 @@ TEST_F(option_table_test, flags_go_together_and_the_last_may_take_a_value) {
     EXPECT_TRUE(flag);
     EXPECT_TRUE(other);
     EXPECT_EQ(number, 5u);
+}
+
+TEST_F(option_table_test, the_manual_page_says_all_and_means_it_literally) {
+    table.add({'x', "x-ray", "A|B", ".begins\\ends", into_flag(flag)});
+    table.epilogue("'quoted'\n.lonely\n");
+    EXPECT_EQ(table.manual("1.2"),
+              ".TH PROG 1 \"\" \"prog 1.2\"\n"
+              ".SH NAME\nprog \\- tries options\n"
+              ".SH SYNOPSIS\n.nf\nprog [\\-n N] THING\nprog \\-\\-other\n.fi\n"
+              ".SH OPTIONS\n.SS Things:\n"
+              ".TP\n\\fB\\-n\\fR, \\fB\\-\\-number\\fR \\fIN\\fR\nhow many\n"
+              ".TP\n\\fB\\-\\-wait\\fR \\fIDUR\\fR\nhow long\n"
+              ".TP\n\\fB\\-\\-size\\fR \\fISIZE\\fR\nhow large\n"
+              ".TP\n\\fB\\-f\\fR, \\fB\\-\\-flag\\fR\na switch\n"
+              ".TP\n\\fB\\-g\\fR\nanother\n"
+              ".TP\n\\fB\\-\\-a\\-name\\-that\\-is\\-longer\\-than\\-its\\-column\\fR "
+              "\\fITEXT\\fR\ntext\n"
+              ".TP\n\\fB\\-x\\fR, \\fB\\-\\-x\\-ray\\fR \\fIA|B\\fR\n\\&.begins\\eends\n"
+              ".SH NOTES\n.nf\n\\&'quoted'\n\\&.lonely\n.fi\n");
 }
 
 TEST_F(option_table_test, operands_mix_with_options) {
