@@ -31,6 +31,7 @@ class dgm_pipe final : public io_pipe {
     void send_fin() override;
     void reset() override;
     void keep_unsent(std::size_t bytes) override { lower_->keep_unsent(bytes); }
+    bool get_tcp_state(tcp_state& to) const noexcept override { return lower_->get_tcp_state(to); }
 
   private:
     enum class input : std::uint8_t { open, fin, broken };  // what came behind the bytes in in_

@@ -41,6 +41,7 @@ class socket_pipe final : public io_pipe {
     void send_fin() override;
     void reset() override;
     void keep_unsent(std::size_t bytes) override;
+    bool get_tcp_state(tcp_state& to) const noexcept override;
 
   private:
     bool may_recv(io_result& otherwise) noexcept;
@@ -170,6 +171,10 @@ void socket_pipe::reset() {
 void socket_pipe::keep_unsent(std::size_t bytes) {
     // A hint that the system does not take costs nothing but what it would have gained.
     if (fd_ && peer_.is_ip()) std::ignore = limit_unsent(fd_.get(), bytes);
+}
+
+bool socket_pipe::get_tcp_state(tcp_state& to) const noexcept {
+    return fd_ && peer_.is_ip() && libp::get_tcp_state(fd_.get(), to);
 }
 
 // -- events ---------------------------------------------------------------------------------------

@@ -44,6 +44,7 @@ class tls_pipe final : public io_pipe {
         batch_ = std::clamp(bytes, least_batch, most_batch);
         lower().keep_unsent(bytes);
     }
+    bool get_tcp_state(tcp_state& to) const noexcept override { return lower().get_tcp_state(to); }
 
   private:
     // closing: close_notify came, and the end of the pipe below is awaited.

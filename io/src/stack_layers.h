@@ -19,7 +19,7 @@ struct option_rule {
 struct filter_layer {
     std::string_view name;
     std::optional<io_kind> needs;  // of the pipe below; nothing: either
-    io_kind offers;  // to the one above
+    io_kind offers;                // to the one above
     std::span<const option_rule> options;
     std::unique_ptr<io_pipe> (*put_over)(event_loop& loop, std::unique_ptr<io_pipe> lower,
                                          const layer_spec& spec, const stack_tls& tls);

@@ -1,12 +1,15 @@
 #include "os_calls.h"
 
+#include <libp/socket.h>
+
 #include <fcntl.h>
+#include <linux/tcp.h>  // its tcp_info is longer than that of <netinet/tcp.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <climits>
+#include <cstddef>
 
 namespace libp {
 
@@ -67,6 +70,19 @@ error set_congestion_control(fd_type fd, const std::string& name) noexcept {
         return {};
     if (errno == ENOENT) return {reason::invalid, ENOENT};
     return last_error();
+}
+
+bool get_tcp_state(fd_type fd, tcp_state& to) noexcept {
+    ::tcp_info info{};
+    socklen_t size = sizeof info;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return false;
+    // The last field of interest came with Linux 4.6.
+    if (size < offsetof(::tcp_info, tcpi_min_rtt) + sizeof info.tcpi_min_rtt) return false;
+    if (info.tcpi_rtt == 0 || info.tcpi_min_rtt == UINT32_MAX) return false;
+    to.rtt = std::chrono::microseconds(info.tcpi_rtt);
+    to.rtt_min = std::chrono::microseconds(info.tcpi_min_rtt);
+    to.unsent = info.tcpi_notsent_bytes;
+    return true;
 }
 
 bool has_abstract_paths() noexcept {

@@ -1,5 +1,7 @@
 #include "os_calls.h"
 
+#include <libp/socket.h>
+
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -66,6 +68,10 @@ error set_rto_max(fd_type, duration) noexcept {
 
 error set_congestion_control(fd_type, const std::string&) noexcept {
     return {reason::unsupported};
+}
+
+bool get_tcp_state(fd_type, tcp_state&) noexcept {
+    return false;
 }
 
 bool has_abstract_paths() noexcept {

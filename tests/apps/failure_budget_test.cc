@@ -58,7 +58,8 @@ TEST(failure_budget, all_addresses_together_have_a_bound) {
             address("10.1." + std::to_string(i / 250) + "." + std::to_string(i % 250) + ":1"),
             start);
     EXPECT_EQ(in, 512);
-    EXPECT_EQ(admitted(door, *socket_address::from_path("/run/x"), start + 1s), 250) << "no address is one, too";
+    EXPECT_EQ(admitted(door, *socket_address::from_path("/run/x"), start + 1s), 250)
+        << "no address is one, too";
 }
 
 }  // namespace

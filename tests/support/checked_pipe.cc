@@ -41,6 +41,7 @@ class checked_pipe final : public io_pipe {
     void describe(std::string& out) const override { lower_->describe(out); }
     std::string peer_identity() const override { return lower_->peer_identity(); }
     void keep_unsent(std::size_t bytes) override { lower_->keep_unsent(bytes); }
+    bool get_tcp_state(tcp_state& to) const noexcept override { return lower_->get_tcp_state(to); }
     bool can_splice() const noexcept override { return lower_->can_splice(); }
     io_result recv_spliced(splice_pipe& to, std::size_t max) override;
     io_result send_spliced(splice_pipe& from) override;

@@ -32,6 +32,7 @@ class faulty_pipe final : public io_pipe {
 
     std::string peer_identity() const override { return lower_->peer_identity(); }
     void keep_unsent(std::size_t bytes) override { lower_->keep_unsent(bytes); }
+    bool get_tcp_state(tcp_state& to) const noexcept override { return lower_->get_tcp_state(to); }
     io_result recv(chain& to, std::size_t max) override {
         if (has(io_flag::broken) && (failed_ || !has(io_flag::readable))) return recv_broken();
         if (fails_now()) return recv_broken();

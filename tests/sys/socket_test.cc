@@ -236,5 +236,26 @@ TEST(Socket, LimitsWhatIsNotSentYet) {
 #endif
 }
 
+TEST(Socket, TellsWhatTcpKnowsOfItsWay) {
+    const linked u = unix_pair();
+    tcp_state state;
+    EXPECT_FALSE(get_tcp_state(u.client.get(), state));
+    const linked l = tcp_pair();
+    if (std::string_view(os_name) != "linux") {
+        EXPECT_FALSE(get_tcp_state(l.client.get(), state));
+        return;
+    }
+    ASSERT_TRUE(get_tcp_state(l.client.get(), state));
+    EXPECT_GT(state.rtt_min, 0s);
+    EXPECT_GE(state.rtt, state.rtt_min);
+    EXPECT_EQ(state.unsent, 0u);
+    // Nobody reads, so that what does not fit into the peer's buffer waits here.
+    const std::string much(64 * kib, 'x');
+    for (int i = 0; i < 1000; ++i)
+        if (::send(l.client.get(), much.data(), much.size(), MSG_DONTWAIT) < 0) break;
+    ASSERT_TRUE(get_tcp_state(l.client.get(), state));
+    EXPECT_GT(state.unsent, 0u);
+}
+
 }  // namespace
 }  // namespace libp::testing

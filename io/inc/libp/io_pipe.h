@@ -89,6 +89,7 @@
 namespace libp {
 
 class splice_pipe;
+struct tcp_state;
 
 enum class io_flag : std::uint8_t {
     ready = 1,
@@ -126,6 +127,9 @@ class io_pipe {
     // A hint: how many bytes that send() took may wait below without having left the machine; with more the pipe is not writable. What
     // waits there can no longer go another way. A layer passes it down; whatever cannot do it does nothing.
     virtual void keep_unsent(std::size_t) {}
+    // What the system knows of the connection at the bottom (get_tcp_state); false where it is not TCP or nothing is known. A layer passes
+    // the question down.
+    virtual bool get_tcp_state(tcp_state&) const noexcept { return false; }
 
     // Why the pipe broke; no reason while it has not.
     virtual error why() const noexcept = 0;

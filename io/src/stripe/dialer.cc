@@ -2,9 +2,9 @@
 #include <libp/random.h>
 #include <libp/stripe/dialer.h>
 
+#include "stripe/dialer_state.h"
+
 #include <algorithm>
-#include <deque>
-#include <random>
 #include <utility>
 
 namespace libp::stripe {
@@ -38,78 +38,15 @@ std::vector<std::size_t> deal_subflows(const std::vector<path>& paths, std::size
     return counts;
 }
 
-// A place is where one subflow belongs: it goes round waiting -> queued -> connecting -> joining -> up.
-struct dialer::core {
-    struct place;
-    struct route {
-        stripe::path path;
-        bool announced = false;   // the peer is to know it by name
-        bool failing = false;     // logged, and nothing has come up since
-        bool has_worked = false;  // a subflow of it was up once
-        std::size_t up = 0;
-        // While there is no way through, the one place that tries; the others wait for it, without a timer.
-        place* probe = nullptr;
-        // One more than asked for, for when those that are up are silent. It takes the place of the first that dies.
-        place* spare = nullptr;
-
-        bool down() const noexcept { return up == 0 && (failing || has_worked); }
-    };
-    enum class phase : std::uint8_t { waiting, queued, connecting, joining, up, stopped };
-
-    struct place {
-        place(core& o, route& r, std::uint64_t n)
-            : of(o),
-              over(r),
-              token(n),
-              due(o.loop, delegate<void()>::to<&place::on_due>(*this)),
-              wait(o.options.first_wait) {}
-        void on_due() { of.enqueue(*this); }
-        void on_connected(result<std::unique_ptr<io_pipe>> r) { of.connected(*this, std::move(r)); }
-
-        core& of;
-        route& over;
-        const std::uint64_t token;
-        phase now = phase::waiting;
-        timer due;
-        duration wait;
-        instant up_since{}, failed_at{};
-        std::unique_ptr<io_connector> connecting;
-    };
-
-    core(event_loop& l, resolver& r, node& n, const log& o, std::vector<path> paths,
-         const dialer_options& opts, dialer& self);
-
-    void add_routes(std::vector<path> paths);
-    void add_places();
-    void enqueue(place& p);
-    void launch();
-    void dial(place& p);
-    void connected(place& p, result<std::unique_ptr<io_pipe>> r);
-    void ready(place& p);
-    void gone(place& p, error why);
-    void failed(place& p, error why);
-    void hurry();
-    void dial_spares();
-    duration jittered(duration d);
-
-    event_loop& loop;
-    resolver& names;
-    node& to;
-    const log& out;
-    const dialer_options options;
-    dialer& owner;
-    std::vector<route> routes;
-    std::vector<std::unique_ptr<place>> places;
-    std::deque<place*> queue;
-    std::size_t under_way = 0;
-    error last_failure{};
-    std::minstd_rand random;
-    bool stopped = false;
-};
-
 dialer::core::core(event_loop& l, resolver& r, node& n, const log& o, std::vector<path> paths,
                    const dialer_options& opts, dialer& self)
-    : loop(l), names(r), to(n), out(o), options(opts), owner(self) {
+    : loop(l),
+      names(r),
+      to(n),
+      out(o),
+      options(opts),
+      owner(self),
+      trial_due(l, delegate<void()>::to<&core::on_trial>(*this)) {
     check(!paths.empty(), "a dialer needs a path");
     std::uint32_t seed = 0;
     fill_random({reinterpret_cast<std::uint8_t*>(&seed), sizeof seed});
@@ -207,12 +144,14 @@ void dialer::core::connected(place& p, result<std::unique_ptr<io_pipe>> r) {
 void dialer::core::ready(place& p) {
     p.now = phase::up;
     p.up_since = loop.now();
+    p.limit = subflow_limit::unknown;
     route& over = p.over;
     ++over.up;
     over.has_worked = true;
     over.probe = nullptr;
     if (std::exchange(over.failing, false))
         out.write(log_level::info, "path", {{"name", over.path.name}, {"state", "up"}});
+    leave_for(p);
     if (over.up > 1 || stopped) return;
     for (const auto& other : places) {
         if (&other->over != &over || other->now != phase::waiting) continue;
@@ -224,6 +163,10 @@ void dialer::core::ready(place& p) {
 void dialer::core::gone(place& p, error why) {
     const bool was_up = p.now == phase::up;
     if (was_up) --p.over.up;
+    if (std::exchange(p.leaving, false)) {
+        p.now = phase::stopped;
+        return;
+    }
     place*& spare = p.over.spare;
     if (spare && (spare == &p || spare->now == phase::up)) {
         // It has served, or takes the place of this one, which is the spare from now on.
@@ -281,13 +224,17 @@ void dialer::core::dial_spares() {
     if (stopped) return;
     for (route& r : routes) {
         if (r.up == 0) continue;
-        if (!r.spare) {
-            places.push_back(std::make_unique<place>(*this, r, places.size()));
-            r.spare = places.back().get();
-            r.spare->now = phase::stopped;
-        }
+        if (!r.spare) r.spare = &vacant_place(r);
         if (r.spare->now == phase::stopped) enqueue(*r.spare);
     }
+}
+
+dialer::core::place& dialer::core::vacant_place(route& r) {
+    for (const auto& p : places)
+        if (&p->over == &r && p->now == phase::stopped && p.get() != r.spare) return *p;
+    places.push_back(std::make_unique<place>(*this, r, places.size()));
+    places.back()->now = phase::stopped;
+    return *places.back();
 }
 
 dialer::dialer(event_loop& loop, resolver& names, node& to, const log& out, std::vector<path> paths,
@@ -315,6 +262,7 @@ void dialer::retry_now() {
 
 void dialer::stop() {
     core_->stopped = true;
+    core_->trial_due.cancel();
     core_->queue.clear();
     for (const auto& p : core_->places) {
         if (p->now == core::phase::up || p->now == core::phase::joining) continue;
@@ -336,6 +284,11 @@ error dialer::last_failure() const {
 
 void dialer::subflow_ready(std::uint64_t token) {
     core_->ready(*core_->places[token]);
+}
+
+void dialer::subflow_limited(std::uint64_t token, subflow_limit limit) {
+    core_->places[token]->limit = limit;
+    core_->consider_deals();
 }
 
 void dialer::subflow_gone(std::uint64_t token, error why) {

@@ -198,6 +198,15 @@ void engine::set_congested(subflow_id id, bool congested, instant now) {
     if (subflow* s = state_->find_subflow(id)) s->congested = congested;
 }
 
+void engine::look_at(subflow_id id, const tcp_state& tcp) {
+    state& e = *state_;
+    subflow* s = e.find_subflow(id);
+    if (!s || e.broken_ || !s->limit.look(tcp, s->in_flight(), s->estimate.allowance())) return;
+    s->limit_due = true;
+    s->stats.limit = s->limit.verdict();
+    e.emit(event::kind::subflow_limited, 0).subflow = id;
+}
+
 void engine::subflow_down(subflow_id id, instant now) {
     state& e = *state_;
     e.notice_standstill(now);

@@ -5,6 +5,8 @@
 
 #include "stripe/engine_state.h"
 
+#include <utility>
+
 namespace libp::stripe {
 
 namespace {
@@ -69,6 +71,9 @@ error engine::state::process(subflow& from, frame& f, instant now) {
             from.pong_value = h.offset;
             break;
         case wire::type::pong:
+            break;
+        case wire::type::limit:
+            on_limit(from, h);
             break;
         case wire::type::goaway:
             break_session({wire::reason_of(h.aux)}, wire::code::none, false);
@@ -259,6 +264,13 @@ void engine::state::on_path_ack(frame& f, instant now) {
         survey();
     }
     look_at_others(*s, now);
+}
+
+void engine::state::on_limit(subflow& from, const wire::header& h) {
+    const bool known = h.aux <= static_cast<std::uint16_t>(subflow_limit::path);
+    const auto said = known ? static_cast<subflow_limit>(h.aux) : subflow_limit::unknown;
+    if (std::exchange(from.stats.peer_limit, said) == said) return;
+    emit(event::kind::subflow_limited, 0).subflow = from.id;
 }
 
 void engine::state::freed(const sent_record& r) {

@@ -161,7 +161,7 @@ engine::state::choice engine::state::choose(const subflow& on, instant now) cons
     using kind = choice::kind;
     if (on.goaway_due) return {kind::own};
     if (broken_ || on.is_over()) return {};
-    if (on.path_ack_due || on.pong_due || on.ping_due) return {kind::own};
+    if (on.path_ack_due || on.pong_due || on.ping_due || on.limit_due) return {kind::own};
     // What streams owe each other must not wait for a slow subflow, whatever the scheduler.
     if ((!resets_.empty() || !control_.empty()) && is_soonest(on))
         return {resets_.empty() ? kind::control : kind::reset, control_.front()};

@@ -83,6 +83,7 @@ struct engine::state {
     void on_ack(frame& f);
     void on_credit(const wire::header& h);
     void on_path_ack(frame& f, instant now);
+    void on_limit(subflow& from, const wire::header& h);
     void freed(const sent_record& r);
 
     // -- what goes where (engine_schedule.cc)

@@ -84,6 +84,11 @@ void engine::state::transmit_own(subflow& on, chain& out, instant now) {
         on.pong_due = false;
         const wire::header h{.type = wire::type::pong, .offset = on.pong_value};
         on.sent(put_small(on, out, h), false, now);
+    } else if (on.limit_due) {
+        on.limit_due = false;
+        const wire::header h{.type = wire::type::limit,
+                             .aux = static_cast<std::uint16_t>(on.limit.verdict())};
+        on.sent(put_small(on, out, h), false, now);
     } else {
         on.ping_due = false;
         on.sent(put_small(on, out, {.type = wire::type::ping}), true, now);

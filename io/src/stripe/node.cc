@@ -346,6 +346,18 @@ void node::forget_owner(subflow_owner& owner) {
         if (s) s->forget_owner(owner);
 }
 
+void node::drop(const subflow_owner& owner, std::uint64_t token) {
+    for (const auto& s : core_->sessions)
+        if (!s->over()) s->drop(owner, token);
+}
+
+std::uint64_t node::carried() const {
+    std::uint64_t n = 0;
+    for (const auto& s : core_->sessions)
+        if (!s->over()) n += s->carried();
+    return n;
+}
+
 std::unique_ptr<stream_pipe> node::open_stream(const open_request& request, duration wait) {
     core& c = *core_;
     auto s = std::make_unique<striped_stream>(c.loop);

@@ -145,6 +145,22 @@ void session::sweep() {
     }
 }
 
+void session::drop(const subflow_owner& owner, std::uint64_t token) {
+    for (const auto& s : subflows_)
+        if (s->origin().owner == &owner && s->origin().token == token)
+            return lose(*s, {reason::local_abort});
+}
+
+std::uint64_t session::carried() const {
+    std::uint64_t n = sent_ + received_;
+    for (const auto& s : subflows_) {
+        if (s->dead()) continue;
+        const subflow_stats stats = engine_.stats(s->id());
+        n += stats.sent_bytes + stats.received_bytes;
+    }
+    return n;
+}
+
 void session::forget_owner(subflow_owner& owner) noexcept {
     for (const auto& s : subflows_)
         if (s->origin().owner == &owner) s->origin().owner = nullptr;
@@ -354,6 +370,7 @@ void session::settle() {
 void session::dispatch(event& e) {
     if (e.what == event::kind::session_broken) return end(e.why);
     if (e.what == event::kind::stream_opened) return on_stream_opened(e);
+    if (e.what == event::kind::subflow_limited) return on_subflow_limited(e);
     const auto at = streams_.find(e.id);
     if (at == streams_.end()) return;  // its pipe is gone
     striped_stream& s = *at->second;
@@ -371,6 +388,7 @@ void session::dispatch(event& e) {
             return s.on_broken(e.why, std::move(e.unread));
         case event::kind::stream_opened:
         case event::kind::session_broken:
+        case event::kind::subflow_limited:
             break;
     }
 }
@@ -382,6 +400,22 @@ void session::on_stream_opened(event& e) {
     s->bind(*this, e.id, false);
     streams_.emplace(e.id, s.get());
     handler_(std::move(s), e.request);
+}
+
+void session::on_subflow_limited(const event& e) {
+    const auto at = std::ranges::find(subflows_, e.subflow, [](const auto& s) { return s->id(); });
+    if (at == subflows_.end() || (*at)->dead()) return;
+    const subflow_origin& from = (*at)->origin();
+    if (!from.owner) return;
+    // One that is limited in one direction is limited; nobody looks at a direction in which little is sent.
+    const subflow_stats stats = engine_.stats(e.subflow);
+    const auto either = [&](subflow_limit l) { return stats.limit == l || stats.peer_limit == l; };
+    subflow_limit limit = subflow_limit::unknown;
+    if (either(subflow_limit::window))
+        limit = subflow_limit::window;
+    else if (either(subflow_limit::path))
+        limit = subflow_limit::path;
+    from.owner->subflow_limited(from.token, limit);
 }
 
 // -- the end --------------------------------------------------------------------------------------

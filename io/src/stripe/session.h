@@ -88,6 +88,10 @@ class session {
     void forget_owner(subflow_owner& owner) noexcept;
     void list_subflows(std::vector<subflow_info>& to) const;
     bool flushed() const;
+    // Closes the subflow, if it is one of this session's.
+    void drop(const subflow_owner& owner, std::uint64_t token);
+    // Bytes both ways, of all subflows there ever were.
+    std::uint64_t carried() const;
 
     // -- for its streams ---------------------------------------------------------------------
 
@@ -112,6 +116,7 @@ class session {
     void settle();
     void dispatch(event& e);
     void on_stream_opened(event& e);
+    void on_subflow_limited(const event& e);
     void sweep();
     void update_resume();
     void break_streams(error why);

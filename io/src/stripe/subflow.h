@@ -18,6 +18,7 @@
 
 #include "stripe/delivery_estimator.h"
 #include "stripe/frame_reader.h"
+#include "stripe/limit_judge.h"
 
 #include <cstdint>
 #include <deque>
@@ -105,6 +106,8 @@ class subflow {
     instant look_again = never;  // for verdict_at(), where the last look found all silent
     std::uint64_t turn = 0;      // when it was last given data, in round robin
     bool congested = false;      // as the driver said
+    limit_judge limit;
+    bool limit_due = false;  // the peer is to be told its verdict
 
     std::uint64_t received = 0;     // bytes of frames processed
     std::uint64_t unconfirmed = 0;  // of them eliciting, since the last PATH_ACK

@@ -1,5 +1,7 @@
 #include "stripe/subflow_driver.h"
 
+#include <libp/socket.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -14,6 +16,7 @@ constexpr std::size_t receive_per_turn = 1 * mib;
 constexpr duration batch_time = 4ms;
 constexpr duration unsent_time = 10ms;
 constexpr duration keep_interval = 100ms;
+constexpr duration look_interval = 100ms;
 constexpr std::size_t least_unsent = 16 * kib;
 constexpr std::size_t most_unsent = 1 * mib;
 
@@ -48,6 +51,7 @@ void subflow_driver::start(chain first) {
 
 std::size_t subflow_driver::transmit() {
     if (dead()) return 0;
+    look();
     std::size_t sent = flush();
     // The engine is asked only for a subflow that it knows to take bytes.
     tell_congestion();
@@ -86,6 +90,14 @@ void subflow_driver::fetch() {
         }
     }
     e.transmit(id_, out_, budget, loop_.now());
+}
+
+// Before anything more is given to the connection: what waits in it now has waited for its window.
+void subflow_driver::look() {
+    if (loop_.now() < look_again_at_) return;
+    look_again_at_ = loop_.now() + look_interval;
+    tcp_state tcp;
+    if (pipe_->get_tcp_state(tcp)) session_.engine().look_at(id_, tcp);
 }
 
 void subflow_driver::tell_congestion() {

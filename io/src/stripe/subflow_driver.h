@@ -11,7 +11,7 @@
 // What a subflow has taken can go nowhere else, so it is given little that cannot leave at once. A batch is what the subflow delivers
 // in 4 ms, and no more than the pipe proves to take; the layers below are asked to hold 10 ms' worth of unsent
 // bytes (io_pipe::keep_unsent), looked at again at most every 100 ms and changed when it is off by a factor of two. The engine is told
-// when the subflow stops taking bytes (set_congested) and when it goes on.
+// when the subflow stops taking bytes (set_congested) and when it goes on, and is shown what the system says of the connection.
 
 #include <libp/event_loop.h>
 #include <libp/io_pipe.h>
@@ -65,6 +65,8 @@ class subflow_driver {
     // Asks the engine for a batch, and the pipe to keep no more unsent than suits the subflow's rate.
     void fetch();
     void tell_congestion();
+    // Lets the engine see, at most every 100 ms, what the system says of the connection.
+    void look();
 
     event_loop& loop_;
     session& session_;
@@ -75,7 +77,7 @@ class subflow_driver {
     chain out_;
     std::size_t batch_ = 32 * kib;  // what the pipe seems to take at once
     std::size_t kept_unsent_ = 0;
-    instant keep_again_at_{};
+    instant keep_again_at_{}, look_again_at_{};
     instant heard_;
     bool congested_ = false;  // as the engine was told
     deferred more_;           // a turn's share was received and there is more

@@ -63,6 +63,7 @@ constexpr shape shapes[] = {
     {type::path_ack, flag::crc, false, false, true, 8, 8},
     {type::ping, flag::crc, false, false, true, 0, whole_frame},
     {type::pong, 0, false, false, true, 0, exactly_none},
+    {type::limit, 0, false, true, false, 0, exactly_none},
     {type::goaway, flag::crc, false, true, false, 0, text_max},
 };
 
@@ -127,7 +128,7 @@ bool well_formed(const header& h, std::uint32_t max_frame) noexcept {
 }
 
 bool elicits(std::uint8_t t) noexcept {
-    return t != type::path_ack && t != type::pong && t != type::goaway;
+    return t != type::path_ack && t != type::pong && t != type::limit && t != type::goaway;
 }
 
 }  // namespace libp::stripe::wire

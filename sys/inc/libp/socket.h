@@ -110,4 +110,14 @@ error check_device(const std::string& name) noexcept;
 // writable. Nothing where there is no such thing (it is TCP_NOTSENT_LOWAT), and for UNIX sockets.
 error limit_unsent(fd_type fd, std::size_t bytes) noexcept;
 
+// What the system knows of a TCP connection's way to the peer.
+struct tcp_state {
+    duration rtt{0};      // smoothed
+    duration rtt_min{0};  // the least of the last minutes
+    std::size_t unsent =
+        0;  // bytes that wait in this machine because TCP's window does not let them go
+};
+// False: it is not TCP, nothing was measured yet, or the system does not tell (Linux does, by TCP_INFO).
+bool get_tcp_state(fd_type fd, tcp_state& to) noexcept;
+
 }  // namespace libp

@@ -6,6 +6,11 @@
 //
 // A path that says how many subflows it wants gets so many. What is left of `subflows` is dealt over the others by weight, at least one each.
 //
+// Then what was dealt is put to the test. A path all of whose subflows are held back by their congestion windows though it is not
+// full (it loses packets) gets one more from each path that is full and has one to spare; that one is closed when the new one is
+// up. The bytes carried in the second before and in the second after next say whether it paid. If it did not, it is undone, and that path
+// gives nothing for a minute.
+//
 //  -- dialling again --
 //
 // The first try of each is immediate. After a failure the same place waits 100 ms, then twice as long each
@@ -55,6 +60,8 @@ struct dialer_options {
     duration longest_wait{30s};
     duration longest_wait_in_use{750ms};
     duration redial_timeout{2s};
+    duration trial{1s};      // how long it is counted, before and after a subflow is dealt anew
+    duration no_trial{60s};  // ... and how long not, after one that did not pay
 };
 
 // How many of `subflows` each path gets.
@@ -76,6 +83,7 @@ class dialer final : public subflow_owner {
     error last_failure() const;
 
     void subflow_ready(std::uint64_t token) override;
+    void subflow_limited(std::uint64_t token, subflow_limit limit) override;
     void subflow_gone(std::uint64_t token, error why) override;
 
   private:

@@ -56,6 +56,7 @@
 #include <libp/chain.h>
 #include <libp/error.h>
 #include <libp/io_result.h>
+#include <libp/socket.h>
 #include <libp/time.h>
 
 #include <cstdint>
@@ -118,9 +119,11 @@ struct event {
         stream_fin_acked,  // the peer has all we sent, and our FIN
         stream_broken,     // `why`; the id is dead, forget it
         session_broken,    // `why`; every stream was reported broken before
+        subflow_limited,   // what limits `subflow` is another thing than before: see its stats
     };
     kind what;
     stream_id id = 0;
+    subflow_id subflow = 0;
     error why{};
     open_request request{};
     // stream_broken: what had arrived in order and was not read. It stays readable above; the engine no longer counts it.
@@ -131,6 +134,13 @@ enum class subflow_state : std::uint8_t {
     good,
     suspect,  // silent for longer than it ever should: nothing new is sent on it
     stale,    // ... for so long that everything on it is sent again elsewhere
+};
+
+// What keeps a subflow that has more to carry from carrying it.
+enum class subflow_limit : std::uint8_t {
+    unknown,
+    window,  // its connection's congestion window, over a path that is not full: more connections would carry more
+    path,    // the path, which is full
 };
 
 struct subflow_stats {
@@ -148,6 +158,8 @@ struct subflow_stats {
     duration srtt{0};
     duration rtt_min{0};
     subflow_state state = subflow_state::good;
+    subflow_limit limit = subflow_limit::unknown;       // of what we send
+    subflow_limit peer_limit = subflow_limit::unknown;  // of what the peer sends, as it says
 };
 
 class engine {
@@ -162,6 +174,8 @@ class engine {
     void subflow_up(subflow_id id, const subflow_options& options, instant now);
     // The subflow takes no more for now (true), or takes bytes again. One that is congested is not asked to transmit.
     void set_congested(subflow_id id, bool congested, instant now);
+    // What the system says of its connection, from time to time while it is used.
+    void look_at(subflow_id id, const tcp_state& tcp);
     // Everything unconfirmed on it is queued to be sent again.
     void subflow_down(subflow_id id, instant now);
     // Consumes the whole chain. An error means: close this subflow (and call subflow_down).

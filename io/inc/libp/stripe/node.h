@@ -71,6 +71,8 @@ class subflow_owner {
   public:
     virtual ~subflow_owner() = default;
     virtual void subflow_ready(std::uint64_t token) = 0;
+    // What keeps it from carrying more has changed.
+    virtual void subflow_limited(std::uint64_t, subflow_limit) {}
     // Last call for this token: the handshake failed, or the subflow died.
     virtual void subflow_gone(std::uint64_t token, error why) = 0;
 };
@@ -115,6 +117,10 @@ class node {
                std::uint64_t token);
     // An owner that dies before the node takes itself out.
     void forget_owner(subflow_owner& owner);
+    // Closes a subflow that is up; its owner is told, later. What it carried goes elsewhere.
+    void drop(const subflow_owner& owner, std::uint64_t token);
+    // Bytes that the living sessions have carried, both ways, headers and all.
+    std::uint64_t carried() const;
 
     // A stream over the newest living session; where there is none yet it waits for one, for at most `wait`, and then breaks (session_lost).
     std::unique_ptr<stream_pipe> open_stream(const open_request& request, duration wait);

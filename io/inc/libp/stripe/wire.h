@@ -38,6 +38,7 @@
 //     0x22      PATH_ACK  0       0        bytes received           u32 subflow, u32 delay_us  CRC         no
 //     0x23      PING      0       0        any number               padding, <= max_frame      CRC         yes
 //     0x24      PONG      0       0        that number              none                       none        no
+//     0x25      LIMIT     0       what     0                        none                       none        no
 //     0x3f      GOAWAY    0       code     0                        text, <= 256               CRC         no
 //     0x40-7f   extensions: skipped by length (<= max_frame) where not known; any flags; they elicit
 //     0x80-ff   extensions that must be understood: where not known the session ends (GOAWAY unsupported)
@@ -102,6 +103,9 @@
 // of CREDIT and ACK. ACK says what has been received of a stream: everything below its offset, and the ranges (ascending, disjoint, not touching, above the
 // offset); FIN set: the FIN too, and all before it. It is sent when a stream is complete, for all incomplete streams after a subflow died, and for a stream of which something came twice.
 //
+// LIMIT says what keeps its sender from sending more on this subflow: 1 its connection's congestion window, while the path is not full, 2 the
+// path, 0 neither for certain. Whoever dialled may want to know: more connections help in the first case and none in the second. Any other value reads as 0.
+//
 //  -- 7. errors --
 //
 // Frames that are well formed but impossible end the *session*: GOAWAY with a code on every subflow, which is then closed.
@@ -138,7 +142,7 @@ inline constexpr std::uint64_t credit_max = (std::uint64_t{1} << 62) - 1;
 namespace type {
 inline constexpr std::uint8_t hello = 0x01, ready = 0x03, open = 0x10, open_ok = 0x11, data = 0x12,
                               rst = 0x13, ack = 0x20, credit = 0x21, path_ack = 0x22, ping = 0x23,
-                              pong = 0x24, goaway = 0x3f, first_ignorable = 0x40,
+                              pong = 0x24, limit = 0x25, goaway = 0x3f, first_ignorable = 0x40,
                               first_critical = 0x80;
 }
 

@@ -1,0 +1,108 @@
+// Subflows that are dealt anew, on trial: counted before, given time to settle, counted after.
+
+#include "stripe/dialer_state.h"
+#include "stripe/redeal.h"
+
+#include <algorithm>
+
+namespace libp::stripe {
+
+std::vector<std::pair<dialer::core::route*, dialer::core::route*>> dialer::core::possible_deals() {
+    std::vector<dealt_path> now;
+    for (const route& r : routes) {
+        dealt_path d{.fixed = r.path.subflows > 0,
+                     .keeps = loop.now() < r.gives_again_at,
+                     .rank = r.path.rank};
+        for (const auto& p : places) {
+            if (&p->over != &r || p->now != phase::up) continue;
+            ++d.up;
+            if (p->limit == subflow_limit::window) ++d.window;
+            if (p->limit == subflow_limit::path) ++d.path;
+        }
+        now.push_back(d);
+    }
+    std::vector<std::pair<route*, route*>> found;
+    for (const auto& [from, over] : redeal(now))
+        found.emplace_back(&routes[from], &routes[over]);
+    return found;
+}
+
+void dialer::core::consider_deals() {
+    if (stopped || trial_now != trial::none || !deals.empty()) return;
+    if (possible_deals().empty()) return;
+    trial_now = trial::before;
+    carried = to.carried();
+    trial_due.arm_in(options.trial);
+}
+
+void dialer::core::on_trial() {
+    const std::uint64_t total = to.carried();
+    const double rate =
+        static_cast<double>(total - std::min(total, carried)) / seconds(options.trial);
+    carried = total;
+    switch (std::exchange(trial_now, trial::none)) {
+        case trial::none:
+            return;
+        case trial::before:
+            rate_before = rate;
+            for (const auto& [from, over] : possible_deals())
+                make(*from, *over, "congestion windows hold it back");
+            if (deals.empty()) return;
+            trial_now = trial::settling;
+            break;
+        case trial::settling:
+            trial_now = trial::after;
+            break;
+        case trial::after:
+            judge(rate);
+            return consider_deals();
+    }
+    trial_due.arm_in(options.trial);
+}
+
+// One more over `over`; when that is up, one less over `from`.
+void dialer::core::make(route& from, route& over, const char* why) {
+    const auto gives = std::ranges::find_if(places, [&](const auto& p) {
+        return &p->over == &from && p->now == phase::up && !p->leaving;
+    });
+    if (gives == places.end()) return;
+    place& leaves = **gives;
+    place& comes = vacant_place(over);
+    deals.push_back({&comes, &leaves});
+    const auto coming = std::ranges::count_if(
+        deals, [&](const deal& d) { return &d.comes->over == &over && d.comes->now != phase::up; });
+    out.write(log_level::info, "path",
+              {{"name", over.path.name},
+               {"state", "dealt"},
+               {"subflows", over.up + static_cast<std::size_t>(coming)},
+               {"from", from.path.name},
+               {"why", why}});
+    comes.wait = options.first_wait;
+    enqueue(comes);
+}
+
+// If what was to leave has died meanwhile, it is being dialled again, and the newcomer is one too many.
+void dialer::core::leave_for(const place& p) {
+    const auto at = std::ranges::find(deals, &p, &deal::comes);
+    if (at == deals.end()) return;
+    place& victim = at->leaves->now == phase::up ? *at->leaves : *at->comes;
+    victim.leaving = true;
+    to.drop(owner, victim.token);
+    if (trial_now == trial::none) deals.erase(at);
+}
+
+void dialer::core::judge(double rate) {
+    // Those of which the newcomer is not up go on by themselves.
+    const auto rest = std::stable_partition(
+        deals.begin(), deals.end(), [](const deal& d) { return d.comes->now != phase::up; });
+    const std::vector<deal> made(rest, deals.end());
+    deals.erase(rest, deals.end());
+    if (rate >= rate_before) return;
+    for (const deal& d : made) {
+        if (d.leaves->now != phase::stopped) continue;
+        d.leaves->over.gives_again_at = loop.now() + options.no_trial;
+        make(d.comes->over, d.leaves->over, "all paths together carried less without");
+    }
+}
+
+}  // namespace libp::stripe

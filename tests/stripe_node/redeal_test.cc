@@ -1,0 +1,80 @@
+// Subflows that are dealt anew while a session lives.
+
+#include <libp/stripe/dialer.h>
+
+#include "stripe_node/real_world.h"
+
+namespace libp::stripe {
+namespace {
+
+// Two paths to one server, two subflows on each.
+struct two_paths : real_world {
+    explicit two_paths(duration trial = 200ms)
+        : s(loop),
+          d(loop, names, client.it, client.out, {{s.where(), {}, "full"}, {s.where(), {}, "lossy"}},
+            {.subflows = 4, .trial = trial}) {}
+
+    std::size_t up(std::string_view path) const {
+        std::size_t n = 0;
+        for (const subflow_info& i : client.it.subflows())
+            n += i.up && i.path == path;
+        return n;
+    }
+    bool dealt(std::size_t full, std::size_t lossy) {
+        return run([&] { return up("full") == full && up("lossy") == lossy; });
+    }
+    // As the system would say it of them in time. Places are dealt in turn over the paths.
+    void hold_back_lossy() {
+        for (const std::uint64_t token : {0, 2})
+            d.subflow_limited(token, subflow_limit::path);
+        for (const std::uint64_t token : {1, 3})
+            d.subflow_limited(token, subflow_limit::window);
+    }
+
+    server s;
+    dialer d;
+};
+
+TEST(Redealing, AFullPathGivesOneToALossyOne) {
+    two_paths w;
+    ASSERT_TRUE(w.run([&] { return w.d.up() == 4; }));
+    w.hold_back_lossy();
+    EXPECT_TRUE(w.dealt(1, 3));
+    // It cost nothing, so it stays; and the last one is not given away.
+    w.hold_back_lossy();
+    EXPECT_FALSE(w.run([&] { return w.d.up() != 4; }, 1s));
+    EXPECT_EQ(w.up("full"), 1u);
+    EXPECT_TRUE(w.client.lines.count("state=dealt") > 0);
+}
+
+TEST(Redealing, WhatDidNotPayIsUndone) {
+    two_paths w;
+    ASSERT_TRUE(w.run([&] { return w.d.up() == 4; }));
+    w.hold_back_lossy();
+    // Everything is carried before, so that afterwards it is less.
+    talker t(w.loop, w.client.it.open_stream({}, 5s), {.to_send = 1'000'000});
+    ASSERT_TRUE(w.dealt(1, 3));
+    ASSERT_TRUE(w.dealt(2, 2));
+    // And not tried again soon.
+    w.hold_back_lossy();
+    EXPECT_FALSE(w.run([&] { return w.up("full") != 2; }, 1s));
+    EXPECT_TRUE(t.exact());
+}
+
+TEST(Redealing, NothingIsLostByIt) {
+    two_paths w(20ms);
+    w.s.end->answer.to_send = 50'000'000;
+    ASSERT_TRUE(w.run([&] { return w.d.up() == 4; }));
+    talker t(w.loop, w.client.it.open_stream({}, 5s), {.to_send = 50'000'000});
+    // The system has its say, too, so it may have to be said again.
+    EXPECT_TRUE(w.run([&] {
+        w.hold_back_lossy();
+        return w.client.lines.count("state=dealt") > 0 && w.up("full") != 2;
+    }));
+    EXPECT_FALSE(t.finished());
+    ASSERT_TRUE(w.run([&] { return t.finished() && w.s.end->talkers[0]->finished(); }));
+    EXPECT_TRUE(t.exact() && w.s.end->talkers[0]->exact());
+}
+
+}  // namespace
+}  // namespace libp::stripe
