@@ -278,7 +278,7 @@ help:
 	@echo 'make bench-lab           the striped pair beside plain TCP and kernel MPTCP over emulated paths (root)'
 	@echo 'make bench-strangers     a transfer while strangers with wrong keys knock'
 	@echo 'make test-lab            the network lab alone: trouble on emulated paths (root)'
-	@echo 'make lint                formatting, headers that compile alone'
+	@echo 'make lint                formatting, headers that compile alone, clang-tidy'
 	@echo 'make fuzz                every decoder under libFuzzer, FUZZ_SECONDS=60 each'
 	@echo 'make install             PREFIX=/usr/local DESTDIR= : programs, man pages, headers, libp.a, libp.pc'
 	@echo 'make clean               removes build/'
