@@ -9,6 +9,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include "stripe/frame_writer.h"
@@ -64,6 +66,7 @@ class driver {
         o.send_buffer = 8 * kib;
         o.peer_initial_credit = 2 * kib;
         o.max_frame = 16 * kib;
+        o.datagrams = true;
         return o;
     }
 
@@ -76,8 +79,16 @@ class driver {
                 down(p.byte() % 4);
                 break;
             case 2: {
-                const stream_id id = e_.open({"target", p.byte() % 2 == 0}, now_);
+                const std::uint8_t b = p.byte();
+                const bool flow = b >= 128;
+                const stream_id id = e_.open({.target = "target",
+                                              .interactive = b % 2 == 0,
+                                              .datagrams = flow,
+                                              .ttl = flow ? b % 4 * 40ms : 0ms,
+                                              .twice = flow && b % 8 > 3},
+                                             now_);
                 if (id != 0) ids_.push_back(id);
+                if (id != 0 && flow) flows_.insert(id);
                 break;
             }
             case 3:
@@ -126,11 +137,18 @@ class driver {
     }
     void write(program& p) {
         const stream_id id = some_id(p);
-        if (finished(id)) return;
+        if (finished(id) || ids_.empty()) return;
+        if (flows_.count(id) > 0) return say(id, p);
         const std::vector<std::uint8_t> text(1 + p.number() % (20 * kib), 'w');
         chain c;
         c.append_copy(blocks_, text);
         e_.write(id, c, now_);
+    }
+    void say(stream_id id, program& p) {
+        const std::uint64_t n = p.number();
+        chain c;
+        c.append_copy(blocks_, std::vector<std::uint8_t>(n % (e_.max_datagram() + 1), 'd'));
+        e_.send_datagram(id, std::move(c), std::chrono::milliseconds(p.byte()), now_);
     }
     void finish(program& p) {
         const stream_id id = some_id(p);
@@ -139,7 +157,13 @@ class driver {
     }
     void read(program& p) {
         chain c;
-        e_.read(some_id(p), c, 1 + p.number() % (64 * kib), now_);
+        const stream_id id = some_id(p);
+        const std::size_t most = 1 + p.number() % (64 * kib);
+        if (ids_.empty()) return;  // nobody has told us what it is
+        if (flows_.count(id) > 0)
+            e_.next_datagram(id, c, now_);
+        else
+            e_.read(id, c, most, now_);
     }
     void answer(program& p) {
         if (unanswered_.empty()) return;
@@ -170,6 +194,7 @@ class driver {
         while (e_.next_event(ev)) {
             if (ev.what != event::kind::stream_opened) continue;
             ids_.push_back(ev.id);
+            if (ev.request.datagrams) flows_.insert(ev.id);
             unanswered_.push_back(ev.id);
         }
     }
@@ -177,9 +202,10 @@ class driver {
         const subflow_id on = p.byte() % 4;
         if (!is_up(on)) return;
         static constexpr std::uint8_t types[] = {
-            wire::type::data,     wire::type::data, wire::type::data,  wire::type::open,
-            wire::type::open_ok,  wire::type::rst,  wire::type::ack,   wire::type::credit,
-            wire::type::path_ack, wire::type::ping, wire::type::goaway};
+            wire::type::data,     wire::type::data, wire::type::data,   wire::type::open,
+            wire::type::open_ok,  wire::type::rst,  wire::type::ack,    wire::type::credit,
+            wire::type::path_ack, wire::type::ping, wire::type::goaway, wire::type::dgram,
+            wire::type::dgram};
         const std::uint8_t t = p.byte();
         wire::header h{.type = t < 250 ? types[t % std::size(types)] : t};
         h.flags = p.byte() % 4 == 0 ? wire::flag::fin : std::uint8_t{0};
@@ -200,7 +226,13 @@ class driver {
         } else if (h.type == wire::type::data || h.type == wire::type::ping ||
                    h.type == wire::type::open) {
             payload.resize(p.number() % (16 * kib), 'd');
-            if (h.type == wire::type::open) payload.resize(payload.size() % 100);
+            if (h.type == wire::type::open) {
+                payload.resize(payload.size() % 100);
+                h.aux = p.byte() % 4;
+            }
+        } else if (h.type == wire::type::dgram) {
+            h.aux = p.byte();
+            payload.resize(p.number() % (16 * kib), 'd');
         } else if (h.type == wire::type::rst) {
             h.aux = p.byte();
         }
@@ -216,6 +248,7 @@ class driver {
     engine e_;
     std::vector<subflow_id> up_;
     std::vector<stream_id> ids_, unanswered_, finished_;
+    std::set<stream_id> flows_;
 };
 
 }  // namespace

@@ -37,6 +37,7 @@ class routes final : private timeline::actor {
         auto flow = std::make_unique<tcp_flow>(time(), world_.user(), id, r, tcp);
         over_[id] = {n, o};
         subflow_options options = o;
+        options.path = static_cast<std::uint32_t>(n + 1);
         options.rtt = r.round_trip() + r.lines[0].waiting() + r.lines[1].waiting();
         world_.add(id, std::move(flow), options);
         return id;

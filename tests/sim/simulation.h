@@ -77,6 +77,10 @@ class simulation : private link_user {
     }
     // After every step, with all settled.
     std::function<void()> after_step;
+    // Whose own streams they are, other than plans': true if the event is theirs.
+    std::function<bool(int side, event&)> on_other_event;
+    // Something was done with an engine besides: its driver looks.
+    void touch(int side) { touched_[side] = true; }
     // Told when an end lost a subflow.
     std::function<void(subflow_id, int side)> on_lost;
 
@@ -361,7 +365,7 @@ class simulation : private link_user {
         start(side);
         event e;
         while (ends[side]->next_event(e)) {
-            on_event(side, e);
+            if (!on_other_event || !on_other_event(side, e)) on_event(side, e);
             e = event{};
         }
         while (!timed_[side].empty() && timed_[side].begin()->first <= now) {

@@ -96,6 +96,24 @@ TEST(wire, golden_control_frames) {
               "9b8dc9e0");
 }
 
+TEST(wire, golden_datagram) {
+    block_pool blocks;
+    frame_writer writer(blocks);
+    chain out;
+    writer.small(out, {.type = wire::type::dgram, .aux = 150, .stream = 3, .offset = 7},
+                 bytes_of("hello"), true);
+    const std::array<std::uint8_t, 20> summed = {0x30, 4, 0, 150, 0, 0, 0, 5, 0, 0,
+                                                 0,    3, 0, 0,   0, 0, 0, 0, 0, 7};
+    EXPECT_EQ(hex(out),
+              unspaced("30 04 0096 00000005 00000003 " + hex32(crc_by_definition(summed)) +
+                       " 0000000000000007 68656c6c6f 9a71bb4c"));
+    EXPECT_TRUE(wire::elicits(wire::type::dgram));
+    EXPECT_EQ(wire::ttl_ms(duration{0}), 0);
+    EXPECT_EQ(wire::ttl_ms(duration{1}), 1);
+    EXPECT_EQ(wire::ttl_ms(150ms), 150);
+    EXPECT_EQ(wire::ttl_ms(100s), 65535);
+}
+
 TEST(wire, headers_survive_the_round_trip) {
     test_random random(1);
     for (int i = 0; i < 1000; ++i) {
@@ -150,7 +168,14 @@ TEST(wire, only_what_the_table_allows_is_well_formed) {
     EXPECT_FALSE(ok({type::hello, flag::crc, 0, 95, 0, 0}));
     EXPECT_FALSE(ok({type::open, 0, 0, 1025, 1, 0}));
     EXPECT_FALSE(ok({type::rst, 0, 0, 257, 1, 0}));
-    for (std::uint8_t reserved : {0x00, 0x02, 0x04, 0x14, 0x30, 0x38, 0x3e})
+    EXPECT_TRUE(ok({type::dgram, 0, 0, 0, 1, 0})) << "a datagram may be empty";
+    EXPECT_TRUE(ok({type::dgram, flag::resent | flag::crc, 65535, 65507, 1, UINT64_MAX}));
+    EXPECT_FALSE(ok({type::dgram, 0, 0, 65508, 1, 0}));
+    EXPECT_FALSE(ok({type::dgram, flag::crc, 0, 0, 1, 0})) << "a CRC of nothing";
+    EXPECT_FALSE(ok({type::dgram, flag::fin, 0, 1, 1, 0}));
+    EXPECT_TRUE(wire::well_formed({type::dgram, 0, 0, 16 * kib, 1, 0}, 16 * kib));
+    EXPECT_FALSE(wire::well_formed({type::dgram, 0, 0, 16 * kib + 1, 1, 0}, 16 * kib));
+    for (std::uint8_t reserved : {0x00, 0x02, 0x04, 0x14, 0x31, 0x38, 0x3e})
         EXPECT_FALSE(ok({reserved, 0, 0, 0, 0, 0})) << int{reserved};
     EXPECT_TRUE(ok({0x40, 0xfb, 9, max, 3, 3}));
     EXPECT_FALSE(ok({0x40, 0, 0, max + 1, 0, 0}));

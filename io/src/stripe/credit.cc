@@ -99,4 +99,17 @@ void credit::release(window& w) noexcept {
     --open_;
 }
 
+bool credit::keep(std::uint64_t n) noexcept {
+    if (charged_ > budget_ || n > budget_ - charged_ || kept_ + n > budget_ / 8) return false;
+    kept_ += n;
+    charged_ += n;
+    return true;
+}
+
+void credit::let_go(std::uint64_t n) noexcept {
+    check(n <= kept_, "more is let go of than was kept");
+    kept_ -= n;
+    charged_ -= n;
+}
+
 }  // namespace libp::stripe

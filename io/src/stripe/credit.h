@@ -9,6 +9,7 @@
 //   2. charged() >= granted(): a stream whose peer may still send is charged at least the floor, so that reading everything always
 //      leaves room to grant it the floor again, and no stream can be starved for good
 //   3. charged() <= budget
+//   4. charged() includes what is kept besides, which is datagrams
 //
 // A window is admitted only if its floor fits. Windows grow above the floor out of the budget less a reserve for newcomers.
 
@@ -45,6 +46,11 @@ class credit {
     void finish(window& w, std::uint64_t final_size) noexcept;
     void release(window& w) noexcept;
 
+    // Something that came and that nobody granted: n bytes, of which there may be an eighth of the budget in all. False: no room.
+    bool keep(std::uint64_t n) noexcept;
+    void let_go(std::uint64_t n) noexcept;
+    std::uint64_t kept() const noexcept { return kept_; }
+
     std::uint64_t granted() const noexcept { return granted_; }
     std::uint64_t charged() const noexcept { return charged_; }
     std::uint64_t charge(const window& w) const noexcept;
@@ -59,6 +65,7 @@ class credit {
     const std::uint32_t max_streams_;
     std::uint64_t granted_ = 0;
     std::uint64_t charged_ = 0;
+    std::uint64_t kept_ = 0;  // part of charged_
     std::uint64_t open_ = 0;
 };
 

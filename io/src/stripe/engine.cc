@@ -57,6 +57,7 @@ void engine::state::schedule(stream& s) {
     belongs(control_, s.in_control, s.owes_any());
     belongs(waiting_, s.in_waiting, s.send.has_waiting());
     belongs(outstanding_, s.in_outstanding, !s.send.outstanding().empty());
+    belongs(datagrams_, s.in_datagrams, s.may_send && s.flow && !s.flow->out.empty());
     waiting_bytes_ += s.send.waiting_bytes() - s.waiting_counted;
     s.waiting_counted = s.send.waiting_bytes();
 
@@ -80,6 +81,7 @@ void engine::state::forget(stream& s) {
     retained_ -= s.send.unconfirmed();
     waiting_bytes_ -= s.waiting_counted;
     if (s.in_fresh.linked()) --fresh_streams_;
+    if (s.flow) end_flow(s);
     streams_.erase(s.id);
 }
 
@@ -129,6 +131,7 @@ void engine::state::break_session(error why, wire::code code, bool tell_peer) {
     unconfirmed_resets_ = 0;
     for (const auto& s : subflows_) {
         s->records.clear();
+        s->datagrams_in_flight = 0;
         s->goaway_due = tell_peer;
     }
     retained_ = 0;
@@ -144,7 +147,8 @@ event& engine::state::emit(event::kind what, stream_id id) {
 
 void engine::state::tell_readable(stream& s) {
     if (s.recv.told_readable || !s.opened) return;
-    if (s.recv.ready().empty() && (!s.recv.complete() || s.recv.fin_read)) return;
+    const bool nothing = s.flow ? s.flow->in.empty() : s.recv.ready().empty();
+    if (nothing && (!s.recv.complete() || s.recv.fin_read)) return;
     s.recv.told_readable = true;
     emit(event::kind::stream_readable, s.id);
 }
@@ -268,7 +272,9 @@ std::size_t engine::transmit(subflow_id id, chain& out, std::size_t budget, inst
         // Something goes anyway: the confirmation rides along rather than costing a write of its own later.
         if (s->unconfirmed > 0) s->path_ack_due = true;
     }
-    if (!more && !s->congested && s->has_room(e.frame_on(*s), e.in_a_hurry())) {
+    // Datagrams wait for their part of the allowance only.
+    if (!more && !s->congested && e.datagrams_.empty() &&
+        s->has_room(e.frame_on(*s), e.in_a_hurry())) {
         s->estimate.on_starved(s->position);
         if (e.fresh_streams_ > 0 && e.usable(*s)) ++s->stats.declined;
     }
@@ -304,7 +310,8 @@ stream_id engine::open(const open_request& request, instant now) {
     state& e = *state_;
     state_->notice_standstill(now);
     if (e.broken_ || e.streams_.size() >= e.opt_.max_streams || e.next_own_ > UINT32_MAX - 2 ||
-        request.target.size() > wire::open_max - 4 || e.unconfirmed_resets_ >= e.opt_.max_streams)
+        request.target.size() > wire::target_max || (request.datagrams && !e.opt_.datagrams) ||
+        e.unconfirmed_resets_ >= e.opt_.max_streams)
         return 0;
     stream& s = e.add_stream(e.next_own_, true, e.opt_.peer_initial_credit);
     if (!e.credit_.admit(s.recv.window, 0)) {
@@ -312,10 +319,16 @@ stream_id engine::open(const open_request& request, instant now) {
         return 0;
     }
     e.next_own_ += 2;
-    e.credit_.grant_first(s.recv.window);
+    if (request.datagrams) {
+        e.begin_flow(s);
+        s.flow->ttl = request.ttl;
+        s.flow->twice = request.twice;
+    } else {
+        e.credit_.grant_first(s.recv.window);
+    }
     s.granted_at = now;
     s.target = request.target;
-    s.interactive = request.interactive;
+    s.interactive = s.interactive || request.interactive;
     s.opened = true;
     s.owe(duty::open);
     e.schedule(s);
@@ -328,7 +341,7 @@ void engine::accept(stream_id id, instant now) {
     if (!s || s->accepted) return;
     check(!s->ours && s->opened, "accept() is for streams the peer opened");
     s->accepted = true;
-    state_->credit_.grant_first(s->recv.window);
+    if (!s->flow) state_->credit_.grant_first(s->recv.window);
     s->granted_at = now;
     s->owe(duty::open_ok);
     state_->schedule(*s);
@@ -345,6 +358,7 @@ io_result engine::write(stream_id id, chain& data, instant now, std::size_t boun
     e.notice_standstill(now);
     stream* s = e.find(id);
     if (!s) return io_result::broken(e.broken_ ? e.broken_ : error{reason::local_abort});
+    check(!s->flow, "datagrams are not written");
     check(!s->send.fin_wanted(), "a stream was written after finish()");
     const std::size_t used = s->send.unsent().size();
     s->send.bound = std::min(bound, e.opt_.send_buffer);
@@ -360,6 +374,11 @@ void engine::finish(stream_id id, instant now) {
     state_->notice_standstill(now);
     stream* s = state_->find(id);
     if (!s) return;
+    if (s->flow) {
+        s->flow->finishing = true;
+        state_->finish_flow(*s);
+        return state_->schedule(*s);
+    }
     s->send.finish();
     s->send.wants_room = s->send.more_follows = false;
     state_->schedule(*s);
@@ -371,6 +390,7 @@ io_result engine::read(stream_id id, chain& to, std::size_t max, instant now) {
     e.notice_standstill(now);
     stream* s = e.find(id);
     if (!s) return io_result::broken(e.broken_ ? e.broken_ : error{reason::local_abort});
+    check(!s->flow, "datagrams are not read as bytes");
     chain& ready = s->recv.ready();
     if (ready.empty()) {
         if (!s->recv.complete()) {
@@ -436,6 +456,7 @@ void engine::on_timer(instant now) {
         e.look_at_silence(*s, now);
     }
     e.survey();
+    if (e.datagrams_due_ <= now) e.drop_late(now);
 }
 
 void engine::set_scheduler(stripe::scheduler s) {
@@ -447,7 +468,8 @@ std::size_t engine::open_streams() const {
 }
 
 std::size_t engine::memory() const {
-    std::size_t n = state_->unsent_ + state_->retained_ + state_->held_;
+    std::size_t n = state_->unsent_ + state_->retained_ + state_->held_ + state_->datagrams_out_ +
+                    state_->credit_.kept();
     for (const auto& s : state_->subflows_)
         n += s->reader.buffered();
     return n;

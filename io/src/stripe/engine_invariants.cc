@@ -17,17 +17,20 @@ void engine::check_invariants() const {
     for (const auto& s : e.subflows_) {
         check((places >> s->place & 1) == 0, "two subflows have one place");
         places |= std::uint64_t{1} << s->place;
-        std::uint64_t last = s->confirmed;
+        std::uint64_t last = s->confirmed, datagrams = 0;
         for (const sent_record& r : s->records) {
             check(r.end > last && r.end <= s->position, "records are out of order");
             last = r.end;
             resets += r.what == sent_record::kind::reset;
+            if (r.what == sent_record::kind::datagram) datagrams += r.offset;
         }
+        check(datagrams == s->datagrams_in_flight, "datagrams in flight are miscounted");
     }
     check(places == e.places_, "places are miscounted");
     check(resets == e.unconfirmed_resets_, "resets are miscounted");
 
     std::size_t unsent = 0, retained = 0, waiting_bytes = 0, held = 0, listed = 0, fresh = 0;
+    std::size_t datagrams_out = 0, datagrams_in = 0;
     std::uint64_t granted = 0, charged = 0;
     for (const stream* s = e.all_.front(); s; s = e.all_.next(*s)) {
         ++listed;
@@ -67,7 +70,22 @@ void engine::check_invariants() const {
         held += s->recv.held();
         granted += s->recv.window.outstanding();
         charged += e.credit_.charge(s->recv.window);
+        check(s->in_datagrams.linked() == (s->may_send && s->flow && !s->flow->out.empty()),
+              "a flow's datagrams are not listed");
+        if (!s->flow) continue;
+        check(s->send.sent() == 0 && s->send.unsent().empty() && s->recv.next() == 0 &&
+                  s->recv.held() == 0,
+              "a flow has bytes of a stream");
+        s->flow->out.check_invariants();
+        s->flow->in.check_invariants();
+        datagrams_out += s->flow->out.cost();
+        datagrams_in += s->flow->in.cost();
     }
+    check(datagrams_out == e.datagrams_out_, "datagrams to be sent are miscounted");
+    check(datagrams_out <= e.opt_.memory_budget / 8, "too many datagrams wait to be sent");
+    check(datagrams_in == e.credit_.kept(), "datagrams that came are miscounted");
+    check(datagrams_in <= e.opt_.memory_budget / 8, "too many datagrams wait to be read");
+    charged += datagrams_in;
     check(listed == e.streams_.size(), "streams are miscounted");
     check(unsent == e.unsent_, "unsent bytes are miscounted");
     check(fresh == e.fresh_streams_, "streams with something to send are miscounted");

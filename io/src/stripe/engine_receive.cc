@@ -11,14 +11,14 @@ namespace libp::stripe {
 
 namespace {
 
-constexpr std::uint16_t class_interactive = 1;
-constexpr std::uint16_t tlv_target = 1;
 constexpr std::uint16_t tlv_critical = 0x8000;
 
 // What an OPEN asks for; a reason if it cannot be had.
-error read_request(const frame& f, open_request& out) {
-    if (f.head.aux > class_interactive) return {reason::unsupported};
-    out.interactive = f.head.aux == class_interactive;
+error read_request(const frame& f, bool datagrams, open_request& out) {
+    if (f.head.aux > (datagrams ? wire::class_datagrams : wire::class_interactive))
+        return {reason::unsupported};
+    out.interactive = f.head.aux == wire::class_interactive;
+    out.datagrams = f.head.aux == wire::class_datagrams;
     std::uint8_t buffer[wire::open_max];
     bytes left{buffer, f.payload.copy_out(buffer)};
     while (!left.empty()) {
@@ -27,8 +27,12 @@ error read_request(const frame& f, open_request& out) {
         const std::size_t size = load_be16(left.data() + 2);
         left = left.subspan(4);
         if (left.size() < size) return {reason::protocol_error};
-        if (kind == tlv_target) {
+        if (kind == wire::tlv::target) {
             out.target = text_of(left.first(size));
+        } else if (kind == wire::tlv::flow) {
+            if (size < 3) return {reason::protocol_error};
+            out.ttl = std::chrono::milliseconds(load_be16(left.data()));
+            out.twice = left[2] == 2;
         } else if ((kind & tlv_critical) != 0) {
             return {reason::unsupported};
         }
@@ -53,6 +57,10 @@ error engine::state::process(subflow& from, frame& f, instant now) {
             break;
         case wire::type::data:
             on_data(from, f);
+            break;
+        case wire::type::dgram:
+            if (!opt_.datagrams) return {reason::protocol_error};
+            on_datagram(f, now);
             break;
         case wire::type::rst:
             on_rst(h);
@@ -117,7 +125,8 @@ stream* engine::state::addressed(const wire::header& h) {
     }
     if (stream* s = find(h.stream)) return s;
     if (is_ours(h.stream) ? h.stream < next_own_ : peer_used(h.stream)) return nullptr;
-    const bool may_overtake = h.type == wire::type::data || h.type == wire::type::credit;
+    const bool may_overtake =
+        h.type == wire::type::data || h.type == wire::type::credit || h.type == wire::type::dgram;
     if (!is_ours(h.stream) && may_overtake) return peer_stream(h.stream);
     break_session({reason::protocol_error}, wire::code::protocol, true);
     return nullptr;
@@ -137,9 +146,20 @@ void engine::state::on_open(frame& f) {
     event e;
     e.what = event::kind::stream_opened;
     e.id = s->id;
-    if (error refused = read_request(f, e.request)) return reset(*s, wire::code_of(refused.why));
+    if (error refused = read_request(f, opt_.datagrams, e.request))
+        return reset(*s, wire::code_of(refused.why));
+    if (e.request.datagrams != bool(s->flow)) {
+        // What overtook the OPEN was of the other sort.
+        if (!is_like_flow(*s))
+            return break_session({reason::protocol_error}, wire::code::protocol, true);
+        begin_flow(*s);
+    }
     s->opened = true;
-    s->interactive = e.request.interactive;
+    if (s->flow) {
+        s->flow->ttl = e.request.ttl;
+        s->flow->twice = e.request.twice;
+    }
+    s->interactive = s->interactive || e.request.interactive;
     s->send.raise_limit(h.offset);
     events_.push_back(std::move(e));
     tell_readable(*s);
@@ -186,6 +206,8 @@ void engine::state::on_rst(const wire::header& h) {
 void engine::state::on_data(subflow& from, frame& f) {
     stream* s = addressed(f.head);
     if (!s) return;
+    if (s->flow && (f.head.offset != 0 || f.head.length != 0))
+        return break_session({reason::protocol_error}, wire::code::protocol, true);
     from.stats.data_received += f.payload.size();
     const std::size_t before = s->recv.held();
     bool repeated = false;
@@ -255,7 +277,7 @@ void engine::state::on_path_ack(frame& f, instant now) {
     if (!s) return;  // of a subflow that is gone
     const duration held = std::chrono::microseconds(load_be32(payload + 4));
     const std::uint64_t before = s->confirmed;
-    if (!s->confirm(f.head.offset, held, now, [this](const sent_record& r) { freed(r); }))
+    if (!s->confirm(f.head.offset, held, now, [&](const sent_record& r) { freed(*s, r); }))
         return break_session({reason::protocol_error}, wire::code::ack_range, true);
     if (s->confirmed == before) return;
     if (!s->is_good()) {
@@ -273,7 +295,11 @@ void engine::state::on_limit(subflow& from, const wire::header& h) {
     emit(event::kind::subflow_limited, 0).subflow = from.id;
 }
 
-void engine::state::freed(const sent_record& r) {
+void engine::state::freed(subflow& on, const sent_record& r) {
+    if (r.what == sent_record::kind::datagram) {
+        on.datagrams_in_flight -= static_cast<std::size_t>(r.offset);
+        return;
+    }
     if (r.what == sent_record::kind::reset) {
         --unconfirmed_resets_;
         return;

@@ -21,6 +21,10 @@ constexpr duration standstill = 1s;
 }  // namespace
 
 void engine::state::say_again(const subflow& from, sent_record& r, bool gone) {
+    if (r.what == sent_record::kind::datagram) {
+        datagram_stats_.unsure += gone;
+        return;
+    }
     if (r.again && !gone) return;
     const bool said = std::exchange(r.again, true);
     if (r.what == sent_record::kind::reset) {
@@ -98,8 +102,8 @@ void engine::state::look_at_others(const subflow& heard, instant now) {
 }
 
 instant engine::state::next_timer() const noexcept {
-    instant at = never;
-    if (broken_) return at;
+    if (broken_) return never;
+    instant at = datagram_timer();
     for (const auto& s : subflows_)
         at = std::min(at, s->next_timer(opt_.heartbeat, opt_.dead_after, subflows_.size() == 1));
     return at;

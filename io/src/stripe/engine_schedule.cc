@@ -27,8 +27,6 @@ namespace {
 constexpr std::size_t longest_interactive_run = 256 * kib;
 // A little that is in a hurry may be in flight beyond the allowance.
 constexpr std::size_t hurry = 64 * kib;
-// Unconfirmed frames of one subflow: with so many no new ones begin.
-constexpr std::size_t many_records = 16 * 1024;
 // A copy pays if it arrives this much sooner: a quarter, and the time that a turn of the machinery takes.
 constexpr double copy_margin = 1.25, copy_slack = 0.002;
 // Copies of frames that nothing happened to: at first, and of all that was confirmed (XLINK, SIGCOMM 2021, paid 2 %).
@@ -165,7 +163,8 @@ engine::state::choice engine::state::choose(const subflow& on, instant now) cons
     // What streams owe each other must not wait for a slow subflow, whatever the scheduler.
     if ((!resets_.empty() || !control_.empty()) && is_soonest(on))
         return {resets_.empty() ? kind::control : kind::reset, control_.front()};
-    if (!usable(on) || on.records.size() >= many_records) return {};
+    if (!usable(on) || on.records.size() >= subflow::many_records) return {};
+    if (const choice c = choose_datagram(on, now); c.what != kind::nothing) return c;
     if (stream* s = waiting_.front()) {
         const fragment& f = s->send.next_waiting();
         if (!f.is_on(on.place) &&

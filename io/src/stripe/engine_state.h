@@ -7,6 +7,7 @@
 //     engine_schedule.cc  which frame goes next on a subflow, if any
 //     engine_transmit.cc  frames that go out
 //     engine_recover.cc   what is sent again, and when
+//     engine_datagrams.cc flows of datagrams: out, in, and what is let go of
 //
 // A stream is on the lists that its state says it belongs to; schedule() works that out anew after every change, nothing
 // else links or unlinks. So what is to be sent is found without looking at streams that have nothing to say.
@@ -40,10 +41,19 @@ struct engine::state {
 
     // What a subflow is to send next.
     struct choice {
-        enum class kind : std::uint8_t { nothing, own, reset, control, waiting, fresh, copy };
+        enum class kind : std::uint8_t {
+            nothing,
+            own,
+            reset,
+            control,
+            datagram,
+            waiting,
+            fresh,
+            copy
+        };
         kind what = kind::nothing;
         stream* of = nullptr;
-        std::uint64_t offset = 0;  // copy: of the fragment
+        std::uint64_t offset = 0;  // copy: of the fragment; datagram: its place in the queue
     };
 
     // -- finding things
@@ -84,7 +94,7 @@ struct engine::state {
     void on_credit(const wire::header& h);
     void on_path_ack(frame& f, instant now);
     void on_limit(subflow& from, const wire::header& h);
-    void freed(const sent_record& r);
+    void freed(subflow& on, const sent_record& r);
 
     // -- what goes where (engine_schedule.cc)
     choice choose(const subflow& on, instant now) const;
@@ -131,6 +141,26 @@ struct engine::state {
     // The time between calls says whether this process, or the whole machine, stood still.
     void notice_standstill(instant now);
 
+    // -- datagrams (engine_datagrams.cc)
+    void begin_flow(stream& s);
+    void end_flow(stream& s);
+    choice choose_datagram(const subflow& on, instant now) const;
+    bool may_carry(const subflow& s, const datagram& d) const;
+    const subflow* best_for(const datagram& d, std::uint64_t doubtful, instant now) const;
+    std::uint64_t doubtful_paths(instant now) const;
+    void transmit_datagram(subflow& on, chain& out, stream& s, std::size_t index, instant now);
+    void on_datagram(frame& f, instant now);
+    bool is_like_flow(const stream& s) const noexcept;
+    // Takes one out of a flow's queue.
+    datagram take_out(stream& s, std::size_t index);
+    void take_in(stream& s, chain& to);
+    void drop_unread(stream& s);
+    void finish_flow(stream& s);
+    void drop_late(stream& s, instant now);
+    void drop_late(instant now);
+    void count(stream& s, std::uint64_t datagram_stats::*what);
+    instant datagram_timer() const noexcept;
+
     block_pool& blocks_;
     const engine_options opt_;
     frame_writer writer_;
@@ -155,6 +185,11 @@ struct engine::state {
     intrusive_list<stream, &stream::in_waiting> waiting_;
     intrusive_list<stream, &stream::in_outstanding> outstanding_;
     intrusive_list<stream, &stream::in_fresh> interactive_, bulk_;
+    intrusive_list<stream, &stream::in_datagrams> datagrams_;
+    instant datagrams_due_ = never;  // when some of those may be late, or sooner
+    std::size_t datagrams_out_ = 0;  // what all that wait to be sent cost
+    std::size_t datagram_lead_ = 0;  // bytes of datagrams sent in excess of data
+    datagram_stats datagram_stats_;
     std::size_t interactive_run_ =
         0;  // bytes sent of interactive streams since a bulk one had its turn
 

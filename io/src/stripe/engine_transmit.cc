@@ -19,6 +19,24 @@ constexpr duration hurry = 1s;
 // With so many unconfirmed frames (control frames: data stops long before) a subflow is given up.
 constexpr std::size_t too_many_records = 64 * 1024;
 
+// OPEN's TLVs; returns their size.
+std::size_t write_request(const stream& s, std::uint8_t* to) {
+    std::uint8_t* p = to;
+    if (!s.target.empty()) {
+        store_be16(p, wire::tlv::target);
+        store_be16(p + 2, static_cast<std::uint16_t>(s.target.size()));
+        p = std::copy(s.target.begin(), s.target.end(), p + 4);
+    }
+    if (s.flow && (s.flow->twice || s.flow->ttl > duration{0})) {
+        store_be16(p, wire::tlv::flow);
+        store_be16(p + 2, 3);
+        store_be16(p + 4, wire::ttl_ms(s.flow->ttl));
+        p[6] = s.flow->twice ? 2 : 1;
+        p += 7;
+    }
+    return static_cast<std::size_t>(p - to);
+}
+
 }  // namespace
 
 bool engine::state::transmit_one(subflow& on, chain& out, instant now) {
@@ -34,6 +52,9 @@ bool engine::state::transmit_one(subflow& on, chain& out, instant now) {
             break;
         case choice::kind::control:
             transmit_control(on, out, *next.of, now);
+            break;
+        case choice::kind::datagram:
+            transmit_datagram(on, out, *next.of, static_cast<std::size_t>(next.offset), now);
             break;
         case choice::kind::waiting:
             transmit_again(on, out, *next.of, next.of->send.take_waiting(), now);
@@ -114,12 +135,9 @@ void engine::state::transmit_control(subflow& on, chain& out, stream& s, instant
     if (s.owes(duty::open)) {
         r.say = duty::open;
         h.type = wire::type::open;
-        h.aux = s.interactive ? 1 : 0;
-        std::uint8_t tlv[wire::open_max];
-        store_be16(tlv, 1);
-        store_be16(tlv + 2, static_cast<std::uint16_t>(s.target.size()));
-        std::copy(s.target.begin(), s.target.end(), tlv + 4);
-        size = put_small(on, out, h, {tlv, s.target.empty() ? 0 : 4 + s.target.size()});
+        h.aux = s.flow ? wire::class_datagrams : s.interactive ? wire::class_interactive : 0;
+        std::uint8_t tlvs[wire::open_max];
+        size = put_small(on, out, h, {tlvs, write_request(s, tlvs)});
         s.may_send = true;
     } else if (s.owes(duty::open_ok)) {
         r.say = duty::open_ok;
@@ -204,6 +222,7 @@ void engine::state::transmit_data(subflow& on, chain& out, stream& s, fragment& 
         f.summed = true;
     }
     on.turn = ++turns_;
+    datagram_lead_ -= std::min(datagram_lead_, f.size() + wire::header_size);
     on.stats.data_sent += f.size();
     if (again) on.stats.resent += f.size();
     const std::size_t size = writer_.shared(out, h, f.payload, f.crc);

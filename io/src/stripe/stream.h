@@ -5,10 +5,12 @@
 #include <libp/list.h>
 #include <libp/stripe/engine.h>
 
+#include "stripe/datagram_flow.h"
 #include "stripe/receive_stream.h"
 #include "stripe/send_stream.h"
 #include "stripe/subflow.h"
 
+#include <memory>
 #include <string>
 
 namespace libp::stripe {
@@ -28,14 +30,17 @@ struct stream {
     instant granted_at{};              // when credit was last granted
     std::size_t turn = 0;              // bytes sent since it came to the front of its list
 
+    // Of the streams' halves a flow of datagrams uses the FIN alone.
     send_stream send;
     receive_stream recv;
+    std::unique_ptr<datagram_flow> flow;
 
     list_hook in_all;                 // every stream, oldest first
     list_hook in_control;             // has duties
     list_hook in_waiting;             // has fragments to be sent again
     list_hook in_outstanding;         // has fragments that are not confirmed
     list_hook in_fresh;               // has new bytes that may go
+    list_hook in_datagrams;           // has datagrams that may go
     bool fresh_first = false;         // ... and is on the list of the interactive ones
     std::size_t waiting_counted = 0;  // of its bytes in the engine's count
 

@@ -22,6 +22,7 @@ subflow::subflow(block_pool& blocks, subflow_id number, unsigned place_, std::ui
       place(place_),
       payload_crc(options.payload_crc),
       rank(options.rank),
+      path(options.path),
       reader(blocks, max_frame),
       estimate(options.rtt, now),
       last_progress(now),

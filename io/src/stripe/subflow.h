@@ -36,7 +36,7 @@ struct reset_notice {
 enum class duty : std::uint8_t { open = 1, open_ok = 2, credit = 4, ack = 8 };
 
 struct sent_record {
-    enum class kind : std::uint8_t { data, control, reset };
+    enum class kind : std::uint8_t { data, control, reset, datagram };
 
     kind what = kind::control;
     duty say{};              // control
@@ -44,13 +44,16 @@ struct sent_record {
     bool again = false;      // it was queued to be sent elsewhere too
     std::uint16_t code = 0;  // reset
     stream_id id = 0;
-    std::uint64_t offset = 0;  // data: of its fragment; reset: the final size
+    std::uint64_t offset = 0;  // data: of its fragment; reset: the final size; datagram: its size
     std::uint64_t end = 0;     // bytes sent on the subflow, this frame included
     delivery_estimator::mark mark{};
 };
 
 class subflow {
   public:
+    // Unconfirmed frames: with so many no new ones begin.
+    static constexpr std::size_t many_records = 16 * 1024;
+
     // `place`: below 64, and nobody else's in the session while it lives.
     subflow(block_pool& blocks, subflow_id number, unsigned place, std::uint32_t max_frame,
             const subflow_options& options, instant now) noexcept;
@@ -93,13 +96,15 @@ class subflow {
     const unsigned place;
     const bool payload_crc;
     const std::uint8_t rank;
+    const std::uint32_t path;
     frame_reader reader;
     error broken{};  // what received() said; nothing is sent or received any more
 
     std::deque<sent_record> records;
-    std::uint64_t position = 0;        // bytes sent
-    std::uint64_t last_eliciting = 0;  // position behind the last frame that has to be confirmed
-    std::uint64_t confirmed = 0;       // position the peer confirmed
+    std::uint64_t position = 0;           // bytes sent
+    std::uint64_t last_eliciting = 0;     // position behind the last frame that has to be confirmed
+    std::uint64_t confirmed = 0;          // position the peer confirmed
+    std::size_t datagrams_in_flight = 0;  // bytes of frames, by their records
     delivery_estimator estimate;
     subflow_state state = subflow_state::good;
     instant last_progress;       // the last confirmation, or when something was in flight again

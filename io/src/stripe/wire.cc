@@ -58,6 +58,7 @@ constexpr shape shapes[] = {
     {type::open_ok, 0, true, false, true, 0, exactly_none},
     {type::data, flag::fin | flag::resent | flag::crc, true, false, true, 0, whole_frame},
     {type::rst, flag::crc, true, true, true, 0, text_max},
+    {type::dgram, flag::resent | flag::crc, true, true, true, 0, datagram_max},
     {type::ack, flag::fin | flag::crc, true, true, true, 0, ranges_max * 16},
     {type::credit, 0, true, false, true, 0, exactly_none},
     {type::path_ack, flag::crc, false, false, true, 8, 8},
@@ -122,9 +123,15 @@ bool well_formed(const header& h, std::uint32_t max_frame) noexcept {
     const std::uint32_t most =
         s->most == whole_frame ? max_frame : (s->most == exactly_none ? 0 : s->most);
     if (h.length < s->least || h.length > most) return false;
+    if (h.type == type::dgram && h.length > max_frame) return false;
     if (h.type == type::data && h.length == 0 && !h.has(flag::fin)) return false;
     if (h.type == type::ack && h.length != std::uint32_t{h.aux} * 16) return false;
     return true;
+}
+
+std::uint16_t ttl_ms(duration ttl) noexcept {
+    return static_cast<std::uint16_t>(
+        std::clamp<std::int64_t>((ttl + 1ms - duration{1}) / 1ms, 0, UINT16_MAX));
 }
 
 bool elicits(std::uint8_t t) noexcept {

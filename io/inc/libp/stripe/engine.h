@@ -45,6 +45,9 @@
 //  * sending: a stream takes at most send_buffer bytes it has not framed yet, and frames at most the peer's credit,
 //    itself bounded here by max_window.
 //
+//  * datagrams: each flow's queues, at both ends, are bounded, and all of them together by an eighth of memory_budget each way. What
+//    came is charged to the same budget as grants are.
+//
 //  -- errors, by blast radius --
 //
 // A bad CRC or malformed frame costs that one subflow (received() returns the error; the driver closes it). Only a peer that breaks
@@ -83,6 +86,8 @@ struct subflow_options {
     // Those of a greater rank are spared while one of a lower rank lives: 0 for all but backups.
     std::uint8_t rank = 0;
     duration rtt{0};  // measured by the handshake; 0: not known
+    // Those of the same number take the same way, and are likely to fail together; 0: nobody knows.
+    std::uint32_t path = 0;
 };
 
 struct engine_options {
@@ -102,19 +107,25 @@ struct engine_options {
     duration heartbeat{
         15s};  // a subflow on which nothing was received for that long is sent a PING
     duration dead_after{60s};  // ... and one that answers nothing for that long is given up
+    bool datagrams = false;    // both HELLOs say that flows of datagrams are taken
 };
 
 // What OPEN carries.
 struct open_request {
     std::string target;  // "HOST:PORT" or a path; empty: the server's own
     bool interactive = false;
+    // A flow of datagrams instead of a stream.
+    bool datagrams = false;
+    // Of a flow, for both ends: how long a datagram is worth sending (0: always), and whether each is sent twice, by two ways, as long as the flow is small.
+    duration ttl{0};
+    bool twice = false;
 };
 
 struct event {
     enum class kind : std::uint8_t {
         stream_opened,     // the peer opened `id`; `request`. Answer with accept() or refuse()
         stream_ready,      // our OPEN was answered by OPEN_OK
-        stream_readable,   // read() has something to say again
+        stream_readable,   // read(), or next_datagram(), has something to say again
         stream_writable,   // write() takes bytes again
         stream_fin_acked,  // the peer has all we sent, and our FIN
         stream_broken,     // `why`; the id is dead, forget it
@@ -160,6 +171,19 @@ struct subflow_stats {
     subflow_state state = subflow_state::good;
     subflow_limit limit = subflow_limit::unknown;       // of what we send
     subflow_limit peer_limit = subflow_limit::unknown;  // of what the peer sends, as it says
+};
+
+// What became of datagrams, at one end. None is ever sent again.
+struct datagram_stats {
+    std::uint64_t sent = 0, copies = 0;  // frames: the first of each, the second
+    std::uint64_t received = 0;          // and queued
+    std::uint64_t repeated =
+        0;                   // a copy of one that had come, or nobody knows any more whether it had
+    std::uint64_t late = 0;  // let go of before it was sent: it would have come after its time
+    std::uint64_t overrun =
+        0;  // let go of before it was sent: newer ones came faster than they could go
+    std::uint64_t unread = 0;  // received, and let go of: not read in time, or newer ones came
+    std::uint64_t unsure = 0;  // frames sent on a subflow that died before it confirmed them
 };
 
 class engine {
@@ -214,6 +238,20 @@ class engine {
     void abort(stream_id id, error why, instant now);
     // True when both directions have ended and been acknowledged: the id is forgotten.
     bool ended(stream_id id) const;
+
+    // -- flows of datagrams ----------------------------------------------------------------------
+
+    // A flow is opened by open() like a stream, and ended by finish() and abort(); write() and read() are not for it. See wire.h, section 5.
+
+    // What a datagram may have at most.
+    std::size_t max_datagram() const noexcept;
+    // Takes the whole chain as one datagram, which may be empty: at most max_datagram(), not after finish(). It is let go of when it would arrive
+    // later than `ttl` from now (0: never), or when others behind it have filled the queue. ok, broken.
+    io_result send_datagram(stream_id id, chain&& datagram, duration ttl, instant now);
+    // One datagram, whole. ok (also for one of 0 bytes), again, fin, broken.
+    io_result next_datagram(stream_id id, chain& to, instant now);
+    // Of a flow that is open; 0: of all there were.
+    datagram_stats datagrams(stream_id id = 0) const;
 
     // -- output --------------------------------------------------------------------------------
 

@@ -39,11 +39,14 @@
 //     0x23      PING      0       0        any number               padding, <= max_frame      CRC         yes
 //     0x24      PONG      0       0        that number              none                       none        no
 //     0x25      LIMIT     0       what     0                        none                       none        no
+//     0x30      DGRAM     id      ttl_ms   number                   <= 65507, max_frame        RESENT,CRC  yes
 //     0x3f      GOAWAY    0       code     0                        text, <= 256               CRC         no
 //     0x40-7f   extensions: skipped by length (<= max_frame) where not known; any flags; they elicit
 //     0x80-ff   extensions that must be understood: where not known the session ends (GOAWAY unsupported)
 //
-// 0x02 (AUTH), 0x14 (STOP), 0x30 (DGRAM) and 0x38 (DRAIN) are reserved. A type below 0x40 that is not in the table, a flag it does not
+// 0x02 (AUTH), 0x14 (STOP) and 0x38 (DRAIN) are reserved. A receiver has no use for STOP: its application gives up both directions of
+// a stream or none, and for that there is RST. Nor is
+// there DRAIN: a subflow that a living session gives up is closed, and what it carried is sent again: no more than a round trip's bytes. A type below 0x40 that is not in the table, a flag it does not
 // list, a field that the table says is 0 and is not, a length out of bounds, a DATA without payload and FIN, or a wrong CRC: the
 // *subflow* is closed at once without another word. What was sent on it and not confirmed is sent again elsewhere, so nothing is lost.
 //
@@ -55,7 +58,7 @@
 //     max_frame u32 | max_streams u32 | initial_credit u64 | heartbeat_ms u32 | reserved u32 | send_time_us u64
 //
 // The first eight bytes mean the same in every version. This is version 1. Features: 0x0001 the sender can check payload CRCs (always
-// set); a feature is used if both have its bit. A TLV is u16 type, u16 length, value; an unknown one is skipped unless the top bit of its type
+// set); 0x0002 it takes flows of datagrams. A feature is used if both have its bit. A TLV is u16 type, u16 length, value; an unknown one is skipped unless the top bit of its type
 // is set, which refuses the subflow. Known, and all optional:
 //
 //     1  path   rank u8, then a name, text, at most 64 bytes: how an end ranks and calls the path that it dialled over. For what an
@@ -72,12 +75,13 @@
 //  -- 4. streams --
 //
 // A stream is opened by OPEN with an id never used before: even ids (from 2) by the even side, odd ids (from 1) by the odd, upwards by two. Class: 0 bulk, 1
-// interactive. OPEN's TLVs (as in HELLO): 1 the target, text. The peer answers OPEN_OK or RST. The opener may send up to the peer's
+// interactive, 2 a flow of datagrams (section 5), which is refused (unsupported) where the feature is not used; there DGRAM is not in the table either. OPEN's TLVs (as in HELLO): 1 the
+// target, text; 2 of a flow: ttl_ms u16, copies u8. The peer answers OPEN_OK or RST. The opener may send up to the peer's
 // initial_credit before that.
 //
 // Subflows do not keep step, so any frame of a stream may overtake its OPEN: the stream then begins with that frame, and with the
 // initial credit. RST that overtakes OPEN uses up the id. Ids once used and now closed are remembered for ever (as ranges: ids are dense);
-// whatever comes for them is confirmed and dropped. A frame other than OPEN, DATA, RST and CREDIT for an id that its owner never opened is an error.
+// whatever comes for them is confirmed and dropped. A frame other than OPEN, DATA, DGRAM, RST and CREDIT for an id that its owner never opened is an error.
 //
 // DATA carries payload at its offset in the stream; FIN marks that the stream ends behind it. Data may come in any order, twice, and cut
 // differently the second time. RST ends a stream at once in both directions; it is not answered.
@@ -85,13 +89,28 @@
 // An end closes a stream for good when it has read the peer's bytes and FIN, an ACK with FIN for its own FIN has come, and its own ACK with FIN
 // has been confirmed.
 //
-//  -- 5. credit --
+//  -- 5. flows of datagrams --
+//
+// A flow is a stream that carries datagrams instead of bytes. It is opened, answered, ended and confirmed as any stream; but its DATA has
+// neither payload nor an offset, only FIN, credit does not apply to it, and DGRAM is for flows alone: all else is an error (protocol).
+//
+// A DGRAM is one datagram, of 0 bytes or more. Its number counts the flow's datagrams from 0, each way; ttl_ms is how much longer it is worth
+// anything, 0: for ever. It may be sent as soon as the flow's OPEN, or OPEN_OK, has been. A DGRAM is sent once, or, the second time with
+// RESENT, on two subflows; what was on a subflow that died is not sent again. The receiver hands datagrams on in the order in which they come, each
+// number once: it remembers which of at least the last 1024 it has seen and drops what is below them. Nobody holds a sender back, so a receiver
+// drops what its application does not read in time: the oldest, and what has lain there for longer than ttl_ms.
+// The FIN does not wait for datagrams that are under way; what comes after the application has read it is dropped.
+//
+// What an end lets go of before it sends it is its own business. OPEN's TLV is what the opener asks for, and both ends may go by it: datagrams are worth
+// sending for ttl_ms (0: always), and each is sent twice (copies 2), by two paths, while the flow has at most 64 kbit/s.
+//
+//  -- 6. credit --
 //
 // Credit is an absolute limit on the offsets of a stream: offset + length <= limit. It comes with OPEN, OPEN_OK and CREDIT; the greatest counts, so that
 // frames that come late or twice change nothing. It begins at the initial_credit of the receiver's HELLO for streams the peer opens. How much is
 // granted, and when, is the receiver's choice; nobody asks for more.
 //
-//  -- 6. confirmation --
+//  -- 7. confirmation --
 //
 // Each end counts the bytes of the frames it sent and received on each subflow from the first frame behind READY on. PATH_ACK says, for one subflow, how many have
 // been received, checked and processed; it may travel on any subflow, and only the highest counts. A receiver never drops a frame whose CRCs were right, so
@@ -106,7 +125,7 @@
 // LIMIT says what keeps its sender from sending more on this subflow: 1 its connection's congestion window, while the path is not full, 2 the
 // path, 0 neither for certain. Whoever dialled may want to know: more connections help in the first case and none in the second. Any other value reads as 0.
 //
-//  -- 7. errors --
+//  -- 8. errors --
 //
 // Frames that are well formed but impossible end the *session*: GOAWAY with a code on every subflow, which is then closed.
 //
@@ -121,6 +140,7 @@
 // RST codes are those of `code` below from 0x20 on: why the stream ended. An unknown code reads as aborted.
 
 #include <libp/error.h>
+#include <libp/time.h>
 #include <libp/types.h>
 
 #include <cstdint>
@@ -133,6 +153,8 @@ inline constexpr std::size_t hello_size = 96;
 inline constexpr std::size_t hello_max = 4096;
 inline constexpr std::size_t path_name_max = 64;
 inline constexpr std::size_t open_max = 1024;
+inline constexpr std::size_t target_max = open_max - 11;
+inline constexpr std::uint32_t datagram_max = 65507;
 inline constexpr std::size_t text_max = 256;
 inline constexpr std::size_t ranges_max = 64;
 inline constexpr std::uint32_t smallest_max_frame = 16 * 1024;
@@ -142,14 +164,22 @@ inline constexpr std::uint64_t credit_max = (std::uint64_t{1} << 62) - 1;
 namespace type {
 inline constexpr std::uint8_t hello = 0x01, ready = 0x03, open = 0x10, open_ok = 0x11, data = 0x12,
                               rst = 0x13, ack = 0x20, credit = 0x21, path_ack = 0x22, ping = 0x23,
-                              pong = 0x24, limit = 0x25, goaway = 0x3f, first_ignorable = 0x40,
-                              first_critical = 0x80;
+                              pong = 0x24, limit = 0x25, dgram = 0x30, goaway = 0x3f,
+                              first_ignorable = 0x40, first_critical = 0x80;
 }
 
-// TLVs of a HELLO.
+// TLVs of a HELLO, and of an OPEN.
 namespace tlv {
 inline constexpr std::uint16_t path = 1;
+inline constexpr std::uint16_t target = 1, flow = 2;
+}  // namespace tlv
+
+namespace feature {
+inline constexpr std::uint16_t crc = 1, datagrams = 2;
 }
+
+// Classes of an OPEN; 0: bulk.
+inline constexpr std::uint16_t class_interactive = 1, class_datagrams = 2;
 
 namespace flag {
 inline constexpr std::uint8_t fin = 0x01, resent = 0x02, crc = 0x04;
@@ -193,6 +223,8 @@ bool decode(const std::uint8_t* from, header& out) noexcept;
 
 // Whether a frame may look like this at all: sections 2's table. `max_frame` is the negotiated one.
 bool well_formed(const header& h, std::uint32_t max_frame) noexcept;
+// As TLVs and DGRAM have it: rounded up, at most 65.5 s; 0: none.
+std::uint16_t ttl_ms(duration ttl) noexcept;
 // Whether the receiver owes a PATH_ACK for it.
 bool elicits(std::uint8_t type) noexcept;
 

@@ -1,0 +1,67 @@
+#include "stripe/datagram_flow.h"
+
+#include <libp/assert.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace libp::stripe {
+
+namespace {
+
+// 64 kbit/s, and a little so that a flow of exactly that is within it.
+constexpr double small_rate = 8 * kib, small_burst = 8 * kib;
+
+}  // namespace
+
+void datagram_queue::push(datagram&& d) {
+    bytes_ += d.payload.size();
+    all_.push_back(std::move(d));
+}
+
+datagram datagram_queue::take(std::size_t i) {
+    datagram d = std::move(all_[i]);
+    all_.erase(all_.begin() + static_cast<std::ptrdiff_t>(i));
+    bytes_ -= d.payload.size();
+    return d;
+}
+
+void datagram_queue::check_invariants() const {
+    std::size_t bytes = 0;
+    for (const datagram& d : all_)
+        bytes += d.payload.size();
+    check(bytes == bytes_, "a queue's bytes are miscounted");
+    check(size() <= most_ && bytes <= most_bytes_, "a queue is longer than it may be");
+}
+
+bool number_window::admit(std::uint64_t number) noexcept {
+    if (!any_ || number > last_) {
+        // What lies between was not seen; what is overrun is forgotten.
+        const std::uint64_t skipped = any_ ? number - last_ - 1 : 0;
+        if (skipped >= size) {
+            seen_.reset();
+        } else {
+            for (std::uint64_t n = 1; n <= skipped; ++n)
+                seen_.reset((last_ + n) % size);
+        }
+        any_ = true;
+        last_ = number;
+        seen_.set(number % size);
+        return true;
+    }
+    if (last_ - number >= size || seen_.test(number % size)) return false;
+    seen_.set(number % size);
+    return true;
+}
+
+bool datagram_flow::is_small(instant now) const noexcept {
+    return recent_ - small_rate * seconds(now - recent_at_) <= small_burst;
+}
+
+void datagram_flow::spent(std::size_t bytes, instant now) noexcept {
+    recent_ = std::max(0.0, recent_ - small_rate * seconds(now - recent_at_)) +
+              static_cast<double>(bytes);
+    recent_at_ = now;
+}
+
+}  // namespace libp::stripe
