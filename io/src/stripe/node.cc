@@ -97,6 +97,7 @@ hello node::core::own_hello(const subflow_path& path) const {
     h.max_streams = options.engine.max_streams;
     h.initial_credit = options.engine.own_initial_credit;
     h.heartbeat_ms = static_cast<std::uint32_t>(options.engine.heartbeat / 1ms);
+    if (options.engine.datagrams) h.features |= wire::feature::datagrams;
     h.rank = path.rank;
     if (path.announced) h.path = path.name.substr(0, wire::path_name_max);
     return h;
@@ -221,6 +222,8 @@ session& node::core::begin_session(const handshake& h, const std::string& peer_i
     s.engine = options.engine;
     s.engine.even = h.even();
     s.engine.max_frame = std::min(h.own().max_frame, h.peer().max_frame);
+    s.engine.datagrams =
+        options.engine.datagrams && (h.peer().features & wire::feature::datagrams) != 0;
     s.engine.peer_initial_credit = h.peer().initial_credit;
     s.engine.memory_budget = s.share / 2;
     // What our HELLO promised every stream has to fit, into the half that windows leave free for newcomers.
@@ -360,7 +363,7 @@ std::uint64_t node::carried() const {
 
 std::unique_ptr<stream_pipe> node::open_stream(const open_request& request, duration wait) {
     core& c = *core_;
-    auto s = std::make_unique<striped_stream>(c.loop);
+    auto s = std::make_unique<striped_stream>(c.loop, request);
     if (c.closing) {
         s->on_broken({reason::local_abort}, {});
     } else if (session* on = c.usable()) {

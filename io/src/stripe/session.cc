@@ -1,6 +1,7 @@
 #include "stripe/session.h"
 
 #include <libp/assert.h>
+#include <libp/crc32c.h>
 #include <libp/endian.h>
 
 #include <algorithm>
@@ -98,7 +99,8 @@ void session::join(subflow_id id, joining_pipe::parts parts, subflow_origin orig
     engine_.subflow_up(id,
                        {.payload_crc = options_.payload_crc && s.origin().path.payload_crc,
                         .rank = s.origin().path.rank,
-                        .rtt = rtt},
+                        .rtt = rtt,
+                        .path = crc32c(0, bytes_of(s.route()))},
                        loop_.now());
     s.start(std::move(first));
     later();
@@ -267,6 +269,8 @@ void session::list_subflows(std::vector<subflow_info>& to) const {
 // -- streams --------------------------------------------------------------------------------------
 
 void session::open(striped_stream& s, const open_request& request) {
+    if (request.datagrams && !options_.engine.datagrams)
+        return s.on_broken({reason::unsupported}, {});
     const stream_id id = engine_.open(request, loop_.now());
     if (id == 0) return s.on_broken({reason::limit}, {});
     s.bind(*this, id, true);
@@ -291,7 +295,8 @@ void session::break_streams(error why) {
         const auto [id, s] = *streams_.begin();
         streams_.erase(streams_.begin());
         chain unread;
-        while (engine_.read(id, unread, std::size_t{1} << 30, loop_.now()).ok()) {
+        while (s->kind() == io_kind::stream &&
+               engine_.read(id, unread, std::size_t{1} << 30, loop_.now()).ok()) {
         }
         engine_.abort(id, why, loop_.now());
         s->on_broken(why, std::move(unread));
@@ -396,7 +401,7 @@ void session::dispatch(event& e) {
 void session::on_stream_opened(event& e) {
     later();
     if (!handler_) return engine_.refuse(e.id, {reason::refused_by_peer}, loop_.now());
-    auto s = std::make_unique<striped_stream>(loop_);
+    auto s = std::make_unique<striped_stream>(loop_, e.request);
     s->bind(*this, e.id, false);
     streams_.emplace(e.id, s.get());
     handler_(std::move(s), e.request);

@@ -1,6 +1,7 @@
 #include "stripe/striped_stream.h"
 
 #include <libp/assert.h>
+#include <libp/stripe/wire.h>
 
 #include <algorithm>
 #include <utility>
@@ -33,7 +34,9 @@ io_result striped_stream::recv(chain& to, std::size_t max) {
     if (state_.has(io_flag::fin_rcvd)) return io_result::fin();
     if (state_.has(io_flag::broken)) return recv_broken(to, max);
     if (!session_ || !state_.has(io_flag::ready)) return io_result::again();
-    const io_result r = session_->engine().read(id_, to, max, session_->now());
+    engine& e = session_->engine();
+    const io_result r = datagrams_ ? e.next_datagram(id_, to, session_->now())
+                                   : e.read(id_, to, max, session_->now());
     switch (r.status) {
         case io_status::ok:
             session_->later();  // reading grants credit
@@ -68,6 +71,7 @@ io_result striped_stream::send(chain& from) {
     if (state_.has(io_flag::broken)) return io_result::broken(why());
     check(!state_.has(io_flag::fin_wanted), "send after send_fin");
     if (!state_.has(io_flag::writable)) return io_result::again();
+    if (datagrams_) return send_datagram(from);
     if (from.empty()) return io_result::moved(0);
     const std::size_t before = from.size();
     // Asked until it says again, so that stream_writable follows.
@@ -79,6 +83,31 @@ io_result striped_stream::send(chain& from) {
     session_->later();
     state_.loop().progress();
     return io_result::moved(before - from.size());
+}
+
+std::size_t striped_stream::max_datagram() const noexcept {
+    if (!datagrams_) return stream_pipe::max_datagram();
+    return session_ ? session_->engine().max_datagram() : wire::smallest_max_frame;
+}
+
+// There is always room: where there is not, the oldest make it.
+io_result striped_stream::send_datagram(chain& from) {
+    if (from.size() > max_datagram()) {
+        session_->engine().abort(id_, {reason::oversize}, session_->now());
+        session_->later();
+        let_go();
+        on_broken({reason::oversize}, {});
+        return io_result::broken(why());
+    }
+    const io_result r =
+        session_->engine().send_datagram(id_, std::move(from), ttl_, session_->now());
+    if (!r.ok()) {  // the event that says so is on its way
+        state_.lower(io_flag::writable);
+        return io_result::again();
+    }
+    session_->later();
+    state_.loop().progress();
+    return r;
 }
 
 void striped_stream::send_fin() {

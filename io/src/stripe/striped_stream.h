@@ -1,6 +1,6 @@
 #pragma once
 
-// A stream of a session as an io_pipe. It holds no bytes while it lives: they are in the engine until recv()
+// A stream of a session, or a flow of datagrams, as an io_pipe. It holds no bytes while it lives: they are in the engine until recv()
 // takes them, and again once send() took them. When it breaks it keeps what had arrived in order.
 //
 // Life of one that we open: it waits for a session (on its node's list), is bound to one when the engine has opened it, is
@@ -20,10 +20,14 @@ class session;
 
 class striped_stream final : public stream_pipe {
   public:
-    explicit striped_stream(event_loop& loop) noexcept : state_(loop) {}
+    striped_stream(event_loop& loop, const open_request& request) noexcept
+        : state_(loop), datagrams_(request.datagrams), ttl_(request.ttl) {}
     ~striped_stream() override;
 
-    io_kind kind() const noexcept override { return io_kind::stream; }
+    io_kind kind() const noexcept override {
+        return datagrams_ ? io_kind::datagram : io_kind::stream;
+    }
+    std::size_t max_datagram() const noexcept override;
     void attach(io_handler handler) override { state_.attach(handler); }
     io_flags state() const noexcept override { return state_.levels(); }
     io_result recv(chain& to, std::size_t max) override;
@@ -59,11 +63,14 @@ class striped_stream final : public stream_pipe {
     list_hook hook;
 
   private:
+    io_result send_datagram(chain& from);
     io_result recv_broken(chain& to, std::size_t max);
     void let_go() noexcept;
     void ended_one_way() noexcept;
 
     pipe_state state_;
+    const bool datagrams_;
+    const duration ttl_;
     session* session_ = nullptr;  // none: not bound yet, over, or broken
     std::unique_ptr<wish> wish_;
     chain unread_;

@@ -13,6 +13,10 @@
 // has acknowledged everything; broken when it was reset, refused, or its session was lost. Destroying it
 // unfinished resets it at the far end. An accepted stream is ready at once for the server; accept() only after that.
 //
+// A flow of datagrams (open_request::datagrams) is a datagram pipe (io_pipe.h) with the same life. It is no reliable one: datagrams are lost, and change
+// places, as UDP's do. It is writable as long as it lives, because new ones make the oldest go; each is worth sending for
+// the request's `ttl`. When it breaks, what was not received is gone. Both nodes must take flows (engine_options::datagrams), else it breaks (unsupported).
+//
 //  -- sessions --
 //
 // A session begins with its first subflow. It ends when its last subflow has been gone for `resume` (a session without
