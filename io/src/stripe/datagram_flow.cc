@@ -35,23 +35,17 @@ void datagram_queue::check_invariants() const {
 }
 
 bool number_window::admit(std::uint64_t number) noexcept {
-    if (!any_ || number > last_) {
-        // What lies between was not seen; what is overrun is forgotten.
-        const std::uint64_t skipped = any_ ? number - last_ - 1 : 0;
-        if (skipped >= size) {
-            seen_.reset();
-        } else {
-            for (std::uint64_t n = 1; n <= skipped; ++n)
-                seen_.reset((last_ + n) % size);
-        }
-        any_ = true;
+    if (number > last_) {
+        const std::uint64_t before = last_ / 64;
+        const std::uint64_t ahead = std::min(number / 64 - before, words);
+        for (std::uint64_t n = 1; n <= ahead; ++n)
+            seen_[(before + n) % words] = 0;
         last_ = number;
-        seen_.set(number % size);
-        return true;
     }
-    if (last_ - number >= size || seen_.test(number % size)) return false;
-    seen_.set(number % size);
-    return true;
+    if (last_ - number >= size) return false;
+    std::uint64_t& word = seen_[number / 64 % words];
+    const std::uint64_t bit = std::uint64_t{1} << (number % 64);
+    return (std::exchange(word, word | bit) & bit) == 0;
 }
 
 bool datagram_flow::is_small(instant now) const noexcept {

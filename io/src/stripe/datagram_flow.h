@@ -13,7 +13,7 @@
 #include <libp/stripe/engine.h>
 #include <libp/time.h>
 
-#include <bitset>
+#include <array>
 #include <cstdint>
 #include <deque>
 
@@ -63,18 +63,20 @@ class datagram_queue {
     std::size_t bytes_ = 0;
 };
 
-// Which of the last numbers came: of so many that a fast flow over unequal paths may be out of order by as much.
+// Which of the last numbers came: of so many that a fast flow over unequal paths may be out of order by as much. (RFC 6479: a ring of words, of
+// which the oldest are cleared whole, so that a number far ahead costs little.)
 class number_window {
+    static constexpr std::uint64_t words = 128;
+
   public:
-    static constexpr std::uint64_t size = 8192;
+    static constexpr std::uint64_t size = (words - 1) * 64;
 
     // False: it came before, or is too far behind to know.
     bool admit(std::uint64_t number) noexcept;
 
   private:
-    std::bitset<size> seen_;
-    std::uint64_t last_ = 0;  // the greatest that came
-    bool any_ = false;        // one came
+    std::array<std::uint64_t, words> seen_{};
+    std::uint64_t last_ = 0;  // the greatest that came, or 0
 };
 
 struct datagram_flow {
