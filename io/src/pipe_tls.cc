@@ -14,6 +14,8 @@ namespace {
 
 // Decrypted at most so much at once.
 constexpr std::size_t pull_size = 128 * kib;
+// Read from below in one go; the little where the last time nothing came of it.
+constexpr std::size_t usual_read = 128 * kib, little_read = 16 * kib;
 constexpr std::size_t least_room = 512, most_room = 64 * kib;
 constexpr std::size_t least_batch = 16 * kib, usual_batch = 128 * kib, most_batch = 256 * kib;
 constexpr std::size_t record_size = 16 * kib;  // the most payload of a record
@@ -60,6 +62,7 @@ class tls_pipe final : public io_pipe {
     void greet();
 
     bool more_at_hand() const noexcept;
+    void allow_reading();
     void pull(std::size_t want);
     bool decrypt(std::size_t room);
     void stop_input(int result);
@@ -70,6 +73,7 @@ class tls_pipe final : public io_pipe {
     void drain_lower();
 
     void on_lower(io_flags risen);
+    void on_again() { on_lower({}); }
     void on_limit();
     void follow_lower();
     error why_failed() const { return why_tls_failed(notes_, ssl_, shaken_); }
@@ -83,11 +87,13 @@ class tls_pipe final : public io_pipe {
     ssl_st* ssl_ = nullptr;
     const std::string name_;
     std::string identity_;
-    timer limit_;  // of the handshake; later, of the wait for the end of the pipe below
+    deferred again_;  // when more was at hand than could be read in one go
+    timer limit_;     // of the handshake; later, of the wait for the end of the pipe below
     std::size_t batch_ = usual_batch;
 
     chain plain_;  // decrypted and not yet received from here
     input input_ = input::open;
+    bool barren_ = false;  // what was read last meant nothing to the consumer
     bool shaken_ = false;
     bool close_came_ = false;  // the peer's close_notify
     bool close_went_ = false;  // ours is on the wire, or waits for it
@@ -100,6 +106,7 @@ tls_pipe::tls_pipe(event_loop& loop, std::unique_ptr<io_pipe> lower,
       wire_(loop, std::move(lower)),
       notes_{.by = credentials, .transport = wire_},
       name_(options.name),
+      again_(loop, delegate<void()>::to<&tls_pipe::on_again>(*this)),
       limit_(loop, delegate<void()>::to<&tls_pipe::on_limit>(*this)) {
     credentials.count_pipe();
     limit_.arm_in(options.handshake_timeout);
@@ -134,10 +141,14 @@ void tls_pipe::prepare() {
 
 void tls_pipe::shake() {
     const tls_call_scope scope(notes_);
+    allow_reading();
     call().ERR_clear_error();
     const int result = call().SSL_do_handshake(ssl_);
     if (result == 1) return greet();
-    if (call().SSL_get_error(ssl_, result) == openssl::error_want_read) return;
+    if (call().SSL_get_error(ssl_, result) == openssl::error_want_read) {
+        if (wire_.more_at_hand()) again_.schedule();
+        return;
+    }
     if (wire_.drained() && notes_.alert_read == 0) {
         // It went away in the middle, and did not say why.
         const error why = wire_.why_ended();
@@ -197,12 +208,23 @@ bool tls_pipe::more_at_hand() const noexcept {
 // Decrypts until there are `want` bytes, or no more for now, or for ever.
 void tls_pipe::pull(std::size_t want) {
     const tls_call_scope scope(notes_);
+    const std::size_t had = plain_.size();
+    allow_reading();
     while (input_ == input::open && plain_.size() < want) {
         if (wire_.received() == 0) wire_.refill();
         const std::size_t expected =
             wire_.received() + static_cast<std::size_t>(call().SSL_pending(ssl_));
-        if (!decrypt(std::clamp(expected, least_room, most_room))) return;
+        if (expected == 0 && !wire_.ended()) break;
+        if (!decrypt(std::clamp(expected, least_room, most_room))) break;
     }
+    barren_ = plain_.size() == had;
+    if (barren_ && input_ == input::open && wire_.more_at_hand()) again_.schedule();
+}
+
+// A pipe below that broke has no more than it holds.
+void tls_pipe::allow_reading() {
+    const bool all = lower().has(io_flag::broken);
+    wire_.allow(all ? static_cast<std::size_t>(-1) : barren_ ? little_read : usual_read);
 }
 
 // One block's worth. False: that is all.
@@ -341,6 +363,7 @@ void tls_pipe::settle() {
 // Behind close_notify nothing may come but the end.
 void tls_pipe::drain_lower() {
     if (wire_.ended() || !lower().has(io_flag::readable)) return;
+    wire_.allow(little_read);
     wire_.refill();
     if (wire_.received() == 0) return;
     wire_.drop_received();

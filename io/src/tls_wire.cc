@@ -20,8 +20,9 @@ std::size_t tls_wire::take(char* to, std::size_t size) {
 }
 
 void tls_wire::refill() {
-    if (over_ || !lower_->has(io_flag::readable)) return;
-    const io_result r = lower_->recv(in_, read_size);
+    if (over_ || allowed_ == 0 || !lower_->has(io_flag::readable)) return;
+    const io_result r = lower_->recv(in_, std::min(read_size, allowed_));
+    allowed_ -= std::min(allowed_, r.bytes);
     if (r.ok() && r.bytes == 0) {
         lower_->reset();
         over_ = true;

@@ -27,8 +27,11 @@ class tls_wire final : public tls_transport {
 
     std::size_t take(char* to, std::size_t size) override;
     bool ended() const override { return over_; }
-    // Reads once from below, if there is anything.
+    // Reads once from below, if there is anything and it is allowed.
     void refill();
+    // So much may be read until this is said again: of what means nothing to the consumer (key updates, alerts) OpenSSL would read and
+    // work through as much as the peer cares to send.
+    void allow(std::size_t size) noexcept { allowed_ = size; }
     std::size_t received() const noexcept { return in_.size(); }
     bool more_at_hand() const noexcept {
         return !in_.empty() || over_ || lower_->has(io_flag::readable);
@@ -55,6 +58,7 @@ class tls_wire final : public tls_transport {
     chain in_;   // received and not yet decrypted
     chain out_;  // encrypted and not yet sent
     std::size_t reserve_ = 0;
+    std::size_t allowed_ = 0;
     error why_{};
     bool over_ = false;  // nothing more comes from below, but what is in in_
 };

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 #include <libp/pipe_tls.h>
+#include <libp/shared_library.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -13,6 +14,7 @@
 #include "support/checked_pipe.h"
 #include "support/fault_run.h"
 #include "support/tls_world.h"
+#include "tls_wire.h"
 
 namespace libp {
 namespace {
@@ -109,6 +111,7 @@ TEST_F(pipe_tls_test, refuses_certificates_that_do_not_verify) {
                              {"server", "127.0.0.2", 64, 42},
                              {"other", "localhost", 62, 42},
                              {"expired", "localhost", 10, 45},
+                             {"client", "laptop", 26, 43},
                              {"selfsigned", "localhost", 18, 48},
                              {"stranger", "localhost", 18, 48}}) {
         SCOPED_TRACE(std::string(r.server) + " as " + r.name);
@@ -445,6 +448,75 @@ TEST_F(pipe_tls_test, fails_cleanly_at_every_call) {
         return pipe_pair{make_tls_pipe(on, std::move(low.a), world.key_client()),
                          make_tls_pipe(on, std::move(low.b), world.key_server())};
     });
+}
+
+// A peer of OpenSSL's own functions, for what no pipe of ours does.
+struct raw_client {
+    raw_client(event_loop& l, std::unique_ptr<io_pipe> low, const tls_credentials& by)
+        : loop(l), wire(l, std::move(low)), notes{.by = by, .transport = wire} {
+        const tls_call_scope scope(notes);
+        ssl = by.call().SSL_new(by.settings());
+        bio_st* bio = by.call().BIO_new(by.transport());
+        by.call().BIO_set_init(bio, 1);
+        by.call().SSL_set_bio(ssl, bio, bio);
+        by.call().SSL_set_connect_state(ssl);
+        wire.lower().attach(io_handler::to<&raw_client::on_pipe>(*this));
+    }
+    ~raw_client() {
+        const tls_call_scope scope(notes);
+        notes.by.call().SSL_free(ssl);
+    }
+    void on_pipe(io_flags) {}
+    bool shake() {
+        const tls_call_scope scope(notes);
+        wire.allow(64 * kib);
+        const bool done = notes.by.call().SSL_do_handshake(ssl) == 1;
+        return !wire.flush() && done;
+    }
+    void say(std::string_view text) {
+        const tls_call_scope scope(notes);
+        std::size_t taken = 0;
+        EXPECT_EQ(notes.by.call().SSL_write_ex(ssl, text.data(), text.size(), &taken), 1);
+    }
+    // Not among the functions that the product needs.
+    void update_keys(int times) {
+        std::string why;
+        const auto library = shared_library::open("libssl.so.3", why);
+        const auto update =
+            reinterpret_cast<int (*)(ssl_st*, int)>(library.symbol("SSL_key_update"));
+        if (!update) GTEST_SKIP() << why;
+        const tls_call_scope scope(notes);
+        for (int i = 0; i < times; ++i) {
+            ASSERT_EQ(update(ssl, 0), 1);
+            ASSERT_EQ(notes.by.call().SSL_do_handshake(ssl), 1);
+        }
+    }
+
+    event_loop& loop;
+    tls_wire wire;
+    tls_notes notes;
+    ssl_st* ssl = nullptr;
+};
+
+// What means nothing to the consumer is work nevertheless, and a peer may send of it what it likes.
+TEST_F(pipe_tls_test, a_storm_of_key_updates_does_not_hold_the_loop) {
+    auto pair = make_memory_pair(loop, {.capacity = 2 * mib});
+    raw_client raw(loop, std::move(pair.first), world.key_client());
+    server = make_checked_pipe(make_tls_pipe(loop, std::move(pair.second), world.key_server()));
+    listener wake(*server);
+    ASSERT_TRUE(wait_until(loop, [&] { return raw.shake() && server->has(io_flag::ready); }));
+    raw.update_keys(30'000);
+    if (IsSkipped()) return;
+    raw.say("after all");
+    ASSERT_FALSE(raw.wire.flush());
+    int turns = 0;
+    for (; turns < 1000 && !server->has(io_flag::readable); ++turns)
+        loop.turn(loop.now());
+    EXPECT_GT(turns, 20) << "30,000 key updates in one go";
+    chain c;
+    EXPECT_TRUE(server->recv(c, 100).ok());
+    EXPECT_EQ(c.to_string(), "after all");
+    server->attach({});
 }
 
 // -- over datagrams ---------------------------------------------------------------------------------

@@ -35,6 +35,9 @@
 // gets as many records as there are with one send(). Receiving: one read of 128 KiB, and what was decrypted of it. Nothing is held
 // by an idle pipe but OpenSSL's own state. One copy into the cipher and one out of it, each way.
 //
+// At most 128 KiB from below are worked through in one go, and 16 KiB where the last time nothing came of it for the consumer: a peer may send
+// key updates as fast as it can, which cost more to follow than to send.
+//
 // OpenSSL's memory is in no pool of ours, so whoever bounds memory counts it by the pipe. Measured, with OpenSSL 3.0: an idle connection is
 // 7 (client) and 15 KiB (server) with a shared key, 21 and 25 KiB with certificates at both ends; without SSL_MODE_RELEASE_BUFFERS, which is
 // set here, each would be 33 KiB more. A record that has come in part takes another 17 KiB until the rest is here. A stranger who says
