@@ -24,7 +24,7 @@ head -c $size /dev/urandom > "$work/payload"
 echo_server() {  # NAME: its address in $address
     local port_file=$work/$1.port
     mkfifo "$port_file"
-    start "$1" socat -d -d TCP-LISTEN:0,bind=127.0.0.1,fork,reuseaddr "SYSTEM:f=\$(mktemp $work/echo.XXXXXX); cat > \$f; cat \$f; rm \$f"
+    start "$1" socat -d -d -t 60 TCP-LISTEN:0,bind=127.0.0.1,fork,reuseaddr "SYSTEM:f=\$(mktemp $work/echo.XXXXXX); cat > \$f; cat \$f; rm \$f"
     address=
     local try
     for try in $(seq 200); do
@@ -112,6 +112,7 @@ s_client_with_a_key() { ask_line -tls1_3 -psk_identity default -psk "$(cat "$wor
 s_client_with_another_key() { ! s_client_with_a_key other.key; }
 
 serve lines-tls "$BIN/tcp-proxy" -r "tls,cert=$cert/server.pem,key=$cert/server.key+tcp://127.0.0.1:0" "$lines"
+lines_tls=$address
 at=$address run tls.s_client.verifies_us s_client_verifies
 serve lines-mutual "$BIN/tcp-proxy" -r "tls,cert=$cert/server.pem,key=$cert/server.key,client-ca=$cert/authority.pem+tcp://127.0.0.1:0" "$lines"
 at=$address run tls.s_client.mutual s_client_with_a_certificate
@@ -119,6 +120,27 @@ at=$address run tls.s_client.without_a_certificate_is_refused s_client_is_refuse
 serve lines-psk "$BIN/tcp-proxy" -r "tls,psk=$work/key+tcp://127.0.0.1:0" "$lines"
 at=$address run tls.s_client.shared_key s_client_with_a_key key
 at=$address run tls.s_client.another_key_is_refused s_client_with_another_key
+
+# New keys, first for one direction, then for both, in the middle of a connection; s_client tells when it has sent each.
+s_client_updates_keys() {
+    local line wanted status=0
+    coproc CLIENT { timeout 20 openssl s_client -CAfile "$cert/authority.pem" -connect "$at" 2>&1; }
+    local client=$CLIENT_PID
+    next() { while read -r -t 20 line <&"${CLIENT[0]}"; do [[ $line != *"$1"* ]] || return 0; done; return 1; }
+    next 'Verify return code: 0' || status=1
+    for command in k K; do
+        echo $command >&"${CLIENT[1]}"
+        next KEYUPDATE || status=1
+    done
+    echo "line one" >&"${CLIENT[1]}"
+    next "line one" || status=1
+    kill "$client" 2> /dev/null || true
+    return $status
+}
+at=$lines_tls run tls.s_client.updates_keys s_client_updates_keys
+at=$lines_tls run tls.s_client.an_older_version_is_refused eval '! s_client_without -tls1_2 2> /dev/null'
+serve lines-tls12 "$BIN/tcp-proxy" -r "tls,tls12,cert=$cert/server.pem,key=$cert/server.key+tcp://127.0.0.1:0" "$lines"
+at=$address run tls.s_client.an_older_version_where_it_is_allowed s_client_without -tls1_2
 
 # s_server's own little web server, from behind a relay that ends curl's TLS and begins its own.
 start s_server sh -c "cd $work && exec openssl s_server -accept 127.0.0.1:0 -cert $cert/server.pem -key $cert/server.key -WWW -http_server_binmode 1>&2"
