@@ -1,13 +1,11 @@
+#include <apps/joined_ends.h>
 #include <apps/spawned_program.h>
-#include <apps/test_socket.h>
 #include <gtest/gtest.h>
-#include <support/seed.h>
 
 #include <unistd.h>
 
 #include <csignal>
 #include <memory>
-#include <thread>
 
 // tcp-proxy as a process between real sockets.
 
@@ -36,7 +34,7 @@ std::uint64_t turns_of(spawned_program& proxy) {
 }
 
 // One way to get from a client to a target: a raw relay, or the datagram pair.
-class relay_test : public testing::TestWithParam<const char*> {
+class relay_test : public testing::TestWithParam<const char*>, protected joined_ends {
   protected:
     relay_test() {
         if (std::string(GetParam()) == "raw") {
@@ -51,31 +49,11 @@ class relay_test : public testing::TestWithParam<const char*> {
         address_ = first_->wait_announced();
     }
 
-    void join() {
-        client_ = test_socket::connect(address_);
-        ASSERT_TRUE(client_.is_open());
-        server_ = target_.accept();
-        ASSERT_TRUE(server_.is_open());
-    }
-
-    test_listener target_;
     std::unique_ptr<spawned_program> first_, second_;
-    std::string address_;
-    test_socket client_, server_;
 };
 
 TEST_P(relay_test, bytes_arrive_exactly_both_ways_at_once) {
-    test_random random(1);
-    std::string up = random.text(3'000'000), down = random.text(2'500'000);
-    join();
-    std::string got_up, got_down;
-    std::thread a([&] { client_.send(up), client_.send_fin(); });
-    std::thread b([&] { server_.send(down), server_.send_fin(); });
-    std::thread c([&] { got_up = server_.receive_all(); });
-    got_down = client_.receive_all();
-    a.join(), b.join(), c.join();
-    EXPECT_TRUE(got_up == up);
-    EXPECT_TRUE(got_down == down);
+    exchange_exactly(1);
     std::string line = first_->wait_error_line(" conn ");
     EXPECT_EQ(value_of(line, "end"), "ok") << line;
     EXPECT_EQ(value_of(line, "up"), "3000000") << line;
@@ -83,17 +61,7 @@ TEST_P(relay_test, bytes_arrive_exactly_both_ways_at_once) {
 }
 
 TEST_P(relay_test, a_request_that_ends_gets_its_answer) {
-    join();
-    ASSERT_TRUE(client_.send("question"));
-    client_.send_fin();
-    EXPECT_EQ(server_.receive_all(), "question");
-    ASSERT_TRUE(server_.send("answer"));
-    EXPECT_EQ(client_.receive(6), "answer");
-    ASSERT_TRUE(server_.send(", and more"));
-    server_.send_fin();
-    std::string how;
-    EXPECT_EQ(client_.receive_all(&how), ", and more");
-    EXPECT_EQ(how, "fin");
+    answer_after_the_request_ended();
 }
 
 TEST_P(relay_test, a_reset_of_the_client_reaches_the_target_as_one) {

@@ -1,14 +1,12 @@
+#include <apps/joined_ends.h>
 #include <apps/spawned_program.h>
-#include <apps/test_socket.h>
 #include <gtest/gtest.h>
 #include <kit/stack_argument.h>
 #include <kit/stripe_program.h>
-#include <support/seed.h>
 
 #include <csignal>
 #include <filesystem>
 #include <memory>
-#include <thread>
 
 // tcp-striper as processes between real sockets.
 
@@ -28,7 +26,7 @@ std::string end_of(spawned_program& program) {
 }
 
 // client -> tcp-striper -c ==> tcp-striper -s -> target
-class striper_test : public testing::Test {
+class striper_test : public testing::Test, protected joined_ends {
   protected:
     explicit striper_test(words more_for_client = {}, words more_for_server = {}) {
         words s = {"-s", "127.0.0.1:0", target_.address()};
@@ -41,31 +39,12 @@ class striper_test : public testing::Test {
         address_ = near_->wait_announced();
     }
 
-    void join() {
-        client_ = test_socket::connect(address_);
-        ASSERT_TRUE(client_.is_open());
-        server_ = target_.accept();
-        ASSERT_TRUE(server_.is_open());
-    }
-
-    test_listener target_;
     std::unique_ptr<spawned_program> far_, near_;
-    std::string far_address_, address_;
-    test_socket client_, server_;
+    std::string far_address_;
 };
 
 TEST_F(striper_test, bytes_arrive_exactly_both_ways_at_once) {
-    test_random random(2);
-    std::string up = random.text(3'000'000), down = random.text(2'500'000);
-    join();
-    std::string got_up, got_down;
-    std::thread a([&] { client_.send(up), client_.send_fin(); });
-    std::thread b([&] { server_.send(down), server_.send_fin(); });
-    std::thread c([&] { got_up = server_.receive_all(); });
-    got_down = client_.receive_all();
-    a.join(), b.join(), c.join();
-    EXPECT_TRUE(got_up == up);
-    EXPECT_TRUE(got_down == down);
+    exchange_exactly(2);
     for (spawned_program* end : {near_.get(), far_.get()}) {
         std::string line = end->wait_error_line(" conn ");
         EXPECT_NE(line.find(" end=ok "), std::string::npos) << line;
@@ -74,17 +53,7 @@ TEST_F(striper_test, bytes_arrive_exactly_both_ways_at_once) {
 }
 
 TEST_F(striper_test, a_request_that_ends_gets_its_answer) {
-    join();
-    ASSERT_TRUE(client_.send("question"));
-    client_.send_fin();
-    EXPECT_EQ(server_.receive_all(), "question");
-    ASSERT_TRUE(server_.send("answer"));
-    EXPECT_EQ(client_.receive(6), "answer");
-    ASSERT_TRUE(server_.send(", and more"));
-    server_.send_fin();
-    std::string how;
-    EXPECT_EQ(client_.receive_all(&how), ", and more");
-    EXPECT_EQ(how, "fin");
+    answer_after_the_request_ended();
 }
 
 TEST_F(striper_test, resets_cross_in_both_directions) {
