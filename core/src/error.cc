@@ -67,6 +67,8 @@ constexpr reason_words words_of(reason why) noexcept {
             return {"missing_close", "cut: the TLS stream ended without close_notify"};
         case reason::permission:
             return {"permission", "permission denied"};
+        case reason::not_allowed:
+            return {"not_allowed", "target not allowed by the server"};
         case reason::invalid:
             return {"invalid", "invalid argument"};
         case reason::unsupported:

@@ -417,10 +417,26 @@ TEST(engine, an_open_that_asks_for_the_impossible) {
     EXPECT_EQ(refused_for({}, std::string("\x80\x07\0\0", 4)), reason::unsupported);
     EXPECT_EQ(refused_for({}, std::string("\0\1\0\5abc", 7)), reason::protocol_error);
     EXPECT_EQ(refused_for({}, "abc"), reason::protocol_error);
+    EXPECT_EQ(refused_for({}, std::string("\0\1\0\1a\0\1\0\1b", 10)), reason::protocol_error)
+        << "two targets";
+    EXPECT_EQ(refused_for({}, std::string("\0\1\0\0", 4)), reason::protocol_error);
     p.send({.type = type::open, .stream = 100}, std::string("\0\7\0\1?\0\1\0\1t", 10));
     const auto all = p.events();
     ASSERT_EQ(all.size(), 1u);
     EXPECT_EQ(all[0].request.target, "t") << "unknown TLVs are skipped";
+}
+
+TEST(engine, a_target_of_any_length_and_any_bytes_gets_there_and_one_too_long_is_not_sent) {
+    raw_peer p;
+    const std::string longest(wire::open_max - 4, '\xff');
+    p.send({.type = type::open, .stream = 2}, std::string("\0\1\3\xfc", 4) + longest);
+    const auto all = p.events();
+    ASSERT_EQ(all.size(), 1u);
+    EXPECT_EQ(all[0].request.target, longest);
+    const std::string ours = longest.substr(0, wire::target_max);
+    EXPECT_NE(p.e.open({ours}, p.now), 0u);
+    EXPECT_EQ(raw_peer::last_of(p.frames(), type::open).payload.substr(4), ours);
+    EXPECT_EQ(p.e.open({ours + "x"}, p.now), 0u);
 }
 
 TEST(engine, what_came_in_order_outlives_the_reset) {

@@ -39,6 +39,7 @@ enum class reason : std::uint8_t {
     wrong_key,          // the two ends have different keys, or one has none
     missing_close,      // a TLS stream ended without saying that it ends: it may have been cut
     permission,         // the system or the configuration says no
+    not_allowed,        // the far end's rules do not let it connect to what was asked for
     invalid,            // a malformed address, option or spec
     unsupported,        // not on this system
     drain_cut,          // still alive when --drain ran out

@@ -11,8 +11,6 @@ namespace libp::stripe {
 
 namespace {
 
-constexpr std::uint16_t tlv_critical = 0x8000;
-
 // What an OPEN asks for; a reason if it cannot be had.
 error read_request(const frame& f, bool datagrams, open_request& out) {
     if (f.head.aux > (datagrams ? wire::class_datagrams : wire::class_interactive))
@@ -28,12 +26,14 @@ error read_request(const frame& f, bool datagrams, open_request& out) {
         left = left.subspan(4);
         if (left.size() < size) return {reason::protocol_error};
         if (kind == wire::tlv::target) {
+            // Twice would mean one thing to whoever looks at the first and another to whoever looks at the last.
+            if (!out.target.empty() || size == 0) return {reason::protocol_error};
             out.target = text_of(left.first(size));
         } else if (kind == wire::tlv::flow) {
             if (size < 3) return {reason::protocol_error};
             out.ttl = std::chrono::milliseconds(load_be16(left.data()));
             out.twice = left[2] == 2;
-        } else if ((kind & tlv_critical) != 0) {
+        } else if ((kind & wire::tlv::critical) != 0) {
             return {reason::unsupported};
         }
         left = left.subspan(size);

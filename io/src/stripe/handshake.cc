@@ -61,7 +61,7 @@ error decode_tlvs(bytes tlvs, hello& out) {
         const std::uint16_t kind = load_be16(tlvs.data());
         const std::size_t size = load_be16(tlvs.data() + 2);
         if (tlvs.size() - 4 < size) return {reason::protocol_error};
-        if ((kind & 0x8000) != 0) return {reason::unsupported};
+        if ((kind & wire::tlv::critical) != 0) return {reason::unsupported};
         if (kind == wire::tlv::path) {
             if (size < 1 || size > 1 + wire::path_name_max) return {reason::protocol_error};
             out.rank = tlvs[4];

@@ -35,7 +35,7 @@ constexpr code_name codes[] = {
     {0x31, reason::invalid},         {0x32, reason::drain_cut},
     {0x33, reason::system},          {0x34, reason::auth_failed},
     {0x35, reason::bad_certificate}, {0x36, reason::wrong_key},
-    {0x37, reason::missing_close},
+    {0x37, reason::missing_close},   {0x38, reason::not_allowed},
 };
 
 // One row of the page's table.

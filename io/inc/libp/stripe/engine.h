@@ -112,7 +112,8 @@ struct engine_options {
 
 // What OPEN carries.
 struct open_request {
-    std::string target;  // "HOST:PORT" or a path; empty: the server's own
+    // "HOST:PORT", at most wire::target_max bytes; empty: wherever the far end's streams go. What a peer sent is any bytes: see target_name.
+    std::string target;
     bool interactive = false;
     // A flow of datagrams instead of a stream.
     bool datagrams = false;

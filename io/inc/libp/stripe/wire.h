@@ -75,9 +75,17 @@
 //  -- 4. streams --
 //
 // A stream is opened by OPEN with an id never used before: even ids (from 2) by the even side, odd ids (from 1) by the odd, upwards by two. Class: 0 bulk, 1
-// interactive, 2 a flow of datagrams (section 5), which is refused (unsupported) where the feature is not used; there DGRAM is not in the table either. OPEN's TLVs (as in HELLO): 1 the
-// target, text; 2 of a flow: ttl_ms u16, copies u8. The peer answers OPEN_OK or RST. The opener may send up to the peer's
-// initial_credit before that.
+// interactive, 2 a flow of datagrams (section 5), which is refused (unsupported) where the feature is not used; there DGRAM is not in the table either.
+// OPEN's TLVs (as in HELLO):
+//
+//     1  target  where the opener wants the stream to lead, at most once: "HOST:PORT", text. HOST is an IPv4 address, an IPv6 address in
+//                brackets, or a name of at most 253 letters, digits, '-', '_' and '.'; PORT is 1 to 65535, in digits. Without it the
+//                stream leads where the acceptor says.
+//     2  flow    of a flow: ttl_ms u16, copies u8
+//
+// The peer answers OPEN_OK or RST: unsupported or protocol for TLVs that it cannot read or a target that is none, not_allowed (0x38) for one that it
+// will not connect to, and otherwise why it could not. Only the stream ends by that. The opener may send up to the peer's initial_credit
+// before.
 //
 // Subflows do not keep step, so any frame of a stream may overtake its OPEN: the stream then begins with that frame, and with the
 // initial credit. RST that overtakes OPEN uses up the id. Ids once used and now closed are remembered for ever (as ranges: ids are dense);
@@ -137,7 +145,15 @@
 //     7 unsupported    an extension that must be understood
 //     8 limit          more unfinished business than any sane peer has (gaps in ids, resets)
 //
-// RST codes are those of `code` below from 0x20 on: why the stream ended. An unknown code reads as aborted.
+// RST says why a stream ended, by the codes above or by these. An unknown code reads as aborted.
+//
+//     0x20 aborted             0x27 resolve_failed    0x2e refused_by_peer   0x35 bad_certificate
+//     0x21 refused             0x28 truncated         0x2f address_in_use    0x36 wrong_key
+//     0x22 unreachable         0x29 checksum_error    0x30 permission        0x37 missing_close
+//     0x23 timed_out           0x2a oversize          0x31 invalid           0x38 not_allowed
+//     0x24 handshake_timeout   0x2b session_lost      0x32 drain_cut
+//     0x25 idle_timeout        0x2c peer_restarted    0x33 system
+//     0x26 linger_timeout      0x2d self_connect      0x34 auth_failed
 
 #include <libp/error.h>
 #include <libp/time.h>
@@ -168,10 +184,11 @@ inline constexpr std::uint8_t hello = 0x01, ready = 0x03, open = 0x10, open_ok =
                               first_ignorable = 0x40, first_critical = 0x80;
 }
 
-// TLVs of a HELLO, and of an OPEN.
+// TLVs of a HELLO, and of an OPEN. Those above `critical` refuse where they are not known.
 namespace tlv {
 inline constexpr std::uint16_t path = 1;
 inline constexpr std::uint16_t target = 1, flow = 2;
+inline constexpr std::uint16_t critical = 0x8000;
 }  // namespace tlv
 
 namespace feature {
