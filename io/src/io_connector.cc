@@ -151,6 +151,10 @@ void io_connector::core::resolved(resolver::answer found) {
 
 void io_connector::core::try_addresses(std::vector<socket_address> found) {
     addresses = std::move(found);
+    if (options.admit) {
+        std::erase_if(addresses, [this](const socket_address& a) { return !options.admit(a); });
+        if (addresses.empty()) return finish(error{reason::not_allowed});
+    }
     race = happy_eyeballs(addresses.size(), options.stagger);
     if (options.connect_within > duration{0})
         timeout.arm(std::min(timeout.due(), loop.now() + options.connect_within));

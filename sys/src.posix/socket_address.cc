@@ -219,6 +219,19 @@ bool socket_address::is_wildcard() const noexcept {
            (is_mapped(a) && std::memcmp(mapped_part(a), any_v4, sizeof any_v4) == 0);
 }
 
+std::array<std::uint8_t, 16> socket_address::ip_bytes() const noexcept {
+    std::array<std::uint8_t, 16> bytes{};
+    if (family() == address_family::ipv6) {
+        const in6_addr a = load<sockaddr_in6>(raw()).sin6_addr;
+        std::memcpy(bytes.data(), &a, sizeof a);
+    } else if (family() == address_family::ipv4) {
+        const in_addr a = load<sockaddr_in>(raw()).sin_addr;
+        bytes[10] = bytes[11] = 0xff;
+        std::memcpy(bytes.data() + 12, &a, sizeof a);
+    }
+    return bytes;
+}
+
 std::string socket_address::to_string() const {
     char text[INET6_ADDRSTRLEN];
     switch (family()) {

@@ -144,6 +144,43 @@ TEST_F(connector, a_name_without_an_address_is_told_as_such) {
     EXPECT_NE(failure().os_errno, 0);
 }
 
+// -- addresses that are not to be tried ---------------------------------------------------------------
+
+TEST_F(connector, dials_only_what_is_admitted) {
+    auto listener = listen_on(at("127.0.0.1:0"));
+    ASSERT_TRUE(listener);
+    const socket_address open = local_address(listener->get());
+    std::vector<std::string> asked;
+    const auto admit = [&](const socket_address& a) {
+        asked.push_back(a.to_string());
+        return a == open;
+    };
+    const socket_address closed = closed_port();
+    connect({closed, open}, {.admit = delegate<bool(const socket_address&)>::of(admit)});
+    run();
+    ASSERT_TRUE(*got) << "the first address would have refused: " << to_string(failure());
+    EXPECT_EQ(connecting->connected_to(), open);
+    EXPECT_EQ(asked, (std::vector{closed.to_string(), open.to_string()}));
+}
+
+// However it is written: what the resolver makes of it is what counts.
+TEST_F(connector, what_is_not_admitted_is_not_dialled) {
+    auto listener = listen_on(at("127.0.0.1:0"));
+    ASSERT_TRUE(listener);
+    const std::string port = std::to_string(local_address(listener->get()).port());
+    const auto admit = [](const socket_address& a) { return !a.is_loopback(); };
+    for (const char* host : {"127.0.0.1", "localhost", "127.1", "2130706433", "0x7f.1"}) {
+        SCOPED_TRACE(host);
+        connect(host + (":" + port), {.admit = delegate<bool(const socket_address&)>::of(admit)});
+        run();
+        EXPECT_EQ(failure(), error{reason::not_allowed});
+        connecting.reset();
+        got.reset();
+        calls = 0;
+    }
+    EXPECT_EQ(accept_from(listener->get()).status, io_status::again) << "somebody came";
+}
+
 // -- one timeout for all of it -----------------------------------------------------------------------
 
 TEST_F(connector, times_out_on_who_does_not_answer) {

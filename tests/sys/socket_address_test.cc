@@ -8,6 +8,7 @@
 #include <sys/un.h>
 
 #include <cstring>
+#include <vector>
 
 namespace libp {
 namespace {
@@ -85,6 +86,19 @@ TEST(SocketAddress, Families) {
     EXPECT_EQ(none.to_string(), "?");
     EXPECT_EQ(none, socket_address{});
     EXPECT_FALSE(none == v4);
+}
+
+TEST(SocketAddress, BytesOfTheIpAlone) {
+    const auto bytes = [](std::string_view text) {
+        const auto b = socket_address::parse(text)->ip_bytes();
+        return std::vector<int>(b.begin(), b.end());
+    };
+    const std::vector<int> v4{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 10, 1, 2, 200};
+    EXPECT_EQ(bytes("10.1.2.200:80"), v4);
+    EXPECT_EQ(bytes("[::ffff:10.1.2.200]:80"), v4);
+    EXPECT_EQ(bytes("[2001:db8::102]:1"),
+              (std::vector<int>{0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2}));
+    EXPECT_EQ(bytes("/run/x.sock"), std::vector<int>(16, 0));
 }
 
 TEST(SocketAddress, SetPort) {

@@ -27,6 +27,9 @@ struct connector_options {
     duration connect_within{0};  // once its name is resolved; timed_out; 0: no bound of its own
     connect_options socket{};
     tcp_options tcp{};
+    // Asked, from the loop, about each address that is to be tried, however it was found; without it all are. Those that it
+    // says no to are not tried; where none is left the error is not_allowed.
+    delegate<bool(const socket_address&)> admit{};
 };
 
 class io_connector {

@@ -8,6 +8,7 @@
 
 #include <libp/result.h>
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -39,6 +40,8 @@ class socket_address {
     void set_port(std::uint16_t port) noexcept;
     bool is_loopback() const noexcept;  // 127.0.0.0/8, ::1, ::ffff:127.0.0.0/104, any UNIX path
     bool is_wildcard() const noexcept;
+    // The IP address alone, in network order; an IPv4 one as ::ffff:a.b.c.d. All zero for what is none.
+    std::array<std::uint8_t, 16> ip_bytes() const noexcept;
     std::string to_string() const;  // "?" for none, "(unnamed)" for a UNIX socket without a path
     std::string path() const;       // UNIX only; "" otherwise or unnamed
 
