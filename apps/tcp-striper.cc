@@ -20,6 +20,9 @@ constexpr const char* program = "tcp-striper";
 struct striper_settings {
     char mode = 0;                    // 'c', 's', 'r'; 0: none was given
     std::vector<std::string> listen;  // one, and for -s perhaps more
+    std::string target;               // -c
+    target_rules rules;               // -s
+    bool open = false;                // -s
     stripe_settings stripe;
 };
 
@@ -31,6 +34,19 @@ option_setter into_mode(striper_settings& to, char letter) {
         to.listen.emplace_back(value);
         return value.empty() ? "the value is empty" : "";
     };
+}
+
+option_setter into_target(std::string& to) {
+    return [&to](std::string_view value) -> std::string {
+        const auto target = target_name::parse(value);
+        if (!target) return "'" + std::string(value) + "' is not HOST:PORT";
+        to = target->to_string();
+        return {};
+    };
+}
+
+option_setter into_rules(target_rules& to) {
+    return [&to](std::string_view value) { return to.add(value); };
 }
 
 option_setter into_scheduler(stripe::scheduler& to) {
@@ -47,7 +63,7 @@ option_setter into_scheduler(stripe::scheduler& to) {
 option_table make_table(striper_settings& to) {
     option_table table(
         program, "carries TCP connections over many TCP connections at once",
-        {"[-r LISTEN] [TARGET]", "-c LISTEN PATH [PATH...]", "-s LISTEN [-s LISTEN...] TARGET",
+        {"[-r LISTEN] [TARGET]", "-c LISTEN PATH [PATH...]", "-s LISTEN [-s LISTEN...] [TARGET]",
          "keygen     (a new key for --psk-file)"});
     table.group("Modes (default: relay 0.0.0.0:55555 to 127.0.0.1:22):");
     table.add({'c', {}, "LISTEN", "client side: a stream for each connection", into_mode(to, 'c')});
@@ -57,6 +73,13 @@ option_table make_table(striper_settings& to) {
                "server side: subflows in, streams out; may be repeated",
                into_mode(to, 's')});
     table.add({'r', {}, "LISTEN", "plain relay", into_mode(to, 'r')});
+    table.group("Where streams go (the server's TARGET; without one, where the client asks):");
+    table.add(
+        {0, "target", "HOST:PORT", "-c: ask the server for this target", into_target(to.target)});
+    table.add({0, "allow", "RULE", "-s: let clients go there; may be repeated (public), see below",
+               into_rules(to.rules)});
+    table.add(
+        {0, "open", {}, "-s: let anyone choose, who need not prove who it is", into_flag(to.open)});
     table.group("Striping:");
     table.add({'n', "subflows", "N", "of a session, dealt over the paths (4, most 64)",
                into_count(to.stripe.subflows, 1, most_subflows)});
@@ -84,6 +107,11 @@ option_table make_table(striper_settings& to) {
         "ssh\n"
         "LISTEN of -s takes cc=NAME too: for what the server sends.\n"
         "\n"
+        "RULE is one of these, with :PORTS behind it for some ports only (:22,8000-8100):\n"
+        "  10.0.0.0/8    a network, or one address; [2001:db8::7]:22\n"
+        "  .example.com  that name and those below it, but where they resolve to this host\n"
+        "  public        all but loopback, link-local, private and reserved addresses\n"
+        "\n"
         "Schedulers, each end's for what it sends itself:\n"
         "  auto          whatever brings the bytes there first\n"
         "  rr            in turn, frame by frame\n"
@@ -99,7 +127,19 @@ int finish(const startup_result& wrong) {
     return report(program, *wrong);
 }
 
+// Options that say nothing where they stand are a mistake: somebody thinks that they do.
+startup_result check_targets(const striper_settings& settings, bool has_target) {
+    if (settings.mode != 'c' && !settings.target.empty())
+        return usage_error("--target is for -c", "to relay to it: tcp-striper " + settings.target);
+    if (settings.rules.empty() && !settings.open) return std::nullopt;
+    if (settings.mode != 's') return usage_error("--allow and --open are for -s");
+    if (has_target)
+        return usage_error("--allow and --open are for a server without a TARGET of its own");
+    return std::nullopt;
+}
+
 int relay(const striper_settings& settings, const std::vector<std::string>& operands) {
+    if (auto e = check_targets(settings, true)) return finish(e);
     if (operands.size() > 1) return finish(usage_error("too many operands: '" + operands[1] + "'"));
     relay_plan plan;
     plan.program = program;
@@ -127,7 +167,8 @@ int client(const striper_settings& settings, const std::vector<std::string>& ope
     if (operands.empty())
         return finish(usage_error("-c needs a PATH: where the server listens",
                                   "tcp-striper -c " + settings.listen[0] + " relay.example:8443"));
-    stripe_client_plan plan{program, {}, {}, {}, settings.stripe};
+    if (auto e = check_targets(settings, false)) return finish(e);
+    stripe_client_plan plan{program, {}, {}, {}, settings.target, settings.stripe};
     const tls_settings& tls = settings.stripe.common.tls;
     if (auto e = parse_listen(settings.listen[0], "55555", true, plan.listen)) return finish(e);
     for (const std::string& text : operands) {
@@ -148,20 +189,21 @@ int client(const striper_settings& settings, const std::vector<std::string>& ope
 }
 
 int server(const striper_settings& settings, const std::vector<std::string>& operands) {
-    if (operands.empty())
-        return finish(usage_error("-s needs a TARGET: where the streams go",
-                                  "tcp-striper -s " + settings.listen[0] + " 127.0.0.1:22"));
     if (operands.size() > 1) return finish(usage_error("too many operands: '" + operands[1] + "'"));
-    stripe_server_plan plan{program, {}, {}, settings.stripe};
+    if (auto e = check_targets(settings, !operands.empty())) return finish(e);
+    stripe_server_plan plan{program, {}, {}, settings.rules, settings.open, settings.stripe};
     for (const std::string& text : settings.listen) {
         stack_spec listen;
         if (auto e = parse_subflow_listen(text, "55555", listen)) return finish(e);
         add_tls_layer(settings.stripe.common.tls, listen);
         plan.listen.push_back(std::move(listen));
     }
-    if (auto e = parse_target(operands[0], "22", plan.target)) return finish(e);
-    if (auto e = check_tls_used(settings.stripe.common.tls, plan.target, plan.listen))
-        return finish(e);
+    stack_spec target;
+    if (!operands.empty()) {
+        if (auto e = parse_target(operands[0], "22", target)) return finish(e);
+        plan.target = target;
+    }
+    if (auto e = check_tls_used(settings.stripe.common.tls, target, plan.listen)) return finish(e);
     return plan.settings.common.explain ? print(explain(plan)) : run_stripe_server(plan);
 }
 

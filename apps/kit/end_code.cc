@@ -18,6 +18,8 @@ const char* common_end(reason why) noexcept {
         case reason::session_lost:
         case reason::peer_restarted:
             return "session_lost";
+        case reason::not_allowed:
+            return "acl_denied";
         case reason::limit:
             return "limit";
         case reason::drain_cut:
@@ -34,6 +36,7 @@ exit_code common_exit(reason why, exit_code otherwise) noexcept {
         case reason::auth_failed:
         case reason::bad_certificate:
         case reason::wrong_key:
+        case reason::not_allowed:
             return exit_code::no_permission;
         case reason::protocol_error:
         case reason::checksum_error:

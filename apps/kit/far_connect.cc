@@ -1,4 +1,5 @@
 #include <kit/far_connect.h>
+#include <kit/far_refusal.h>
 
 namespace libp::app {
 
@@ -9,6 +10,8 @@ class far_connect::connecting final : public attempt {
           call_(call),
           connector_(owner.loop_, owner.names_, owner.to_.address, owner.options_,
                      io_connector::done::to<&connecting::on_done>(*this)) {}
+
+    const std::string& name() const noexcept override { return owner_.name_; }
 
   private:
     void on_done(result<std::unique_ptr<io_pipe>> pipe) {
@@ -43,7 +46,14 @@ far_connect::far_connect(event_loop& loop, resolver& names, const stack_spec& to
       tls_(tls),
       name_(to.address.to_string()) {}
 
-std::unique_ptr<far_end::attempt> far_connect::start(done call) {
+std::unique_ptr<far_end::attempt> far_connect::start(const std::string& wanted, done call) {
+    if (!wanted.empty())
+        return std::make_unique<far_refusal>(loop_, wanted,
+                                             made{nullptr,
+                                                  {reason::not_allowed},
+                                                  {},
+                                                  "a target was asked for, but there is one here"},
+                                             call);
     return std::make_unique<connecting>(*this, call);
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 // The far end that is an address: connects to it, puts the filters of its spec on top, and waits until those have shaken hands.
+// Whoever asks for another target is refused: it would not be talking to what it thinks.
 
 #include <kit/far_end.h>
 
@@ -15,7 +16,7 @@ class far_connect final : public far_end {
     far_connect(event_loop& loop, resolver& names, const stack_spec& to,
                 const connector_options& options, const stack_tls& tls);
 
-    std::unique_ptr<attempt> start(done call) override;
+    std::unique_ptr<attempt> start(const std::string& wanted, done call) override;
     const std::string& name() const noexcept override { return name_; }
 
   private:

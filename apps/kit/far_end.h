@@ -3,7 +3,8 @@
 // Where connections go: makes the far pipe of each.
 //
 // A relay connects to an address, a striping client opens a stream; the relay server does not know which.
-// What it gets is a pipe that is ready, or why there is none.
+// What it gets is a pipe that is ready, or why there is none. The near side may have asked for a target of its own: whether it gets that
+// is the far end's to say.
 
 #include <libp/compact_address.h>
 #include <libp/delegate.h>
@@ -22,20 +23,24 @@ class far_end {
     class attempt {
       public:
         virtual ~attempt() = default;
+        // For logs: whom it is to lead to.
+        virtual const std::string& name() const noexcept = 0;
     };
 
     struct made {
         std::unique_ptr<io_pipe> pipe;  // nullptr: it failed
         error why{};
         compact_address at{};  // whom it leads to, where that is an address
+        std::string detail{};  // of `why`, for this end's log; empty: there is nothing to add
     };
     using done = delegate<void(made)>;
 
     virtual ~far_end() = default;
 
-    // `call` is called once, from the loop, never from within start().
-    virtual std::unique_ptr<attempt> start(done call) = 0;
-    // For logs, where there is no address: "unix:///run/x.sock", "stripe".
+    // `wanted`: the target that the near side asks for, any bytes; empty: it asks for none. `call` is called once, from the loop, never
+    // from within start().
+    virtual std::unique_ptr<attempt> start(const std::string& wanted, done call) = 0;
+    // For logs, where there is no address and no attempt: "unix:///run/x.sock", "stripe".
     virtual const std::string& name() const noexcept = 0;
 };
 

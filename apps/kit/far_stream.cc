@@ -1,5 +1,7 @@
 #include <kit/far_stream.h>
 
+#include <utility>
+
 namespace libp::app {
 
 namespace {
@@ -10,10 +12,15 @@ constexpr duration for_ever = std::chrono::hours(24 * 365);
 
 class far_stream::opening final : public attempt {
   public:
-    opening(far_stream& owner, done call)
-        : loop_(owner.loop_), call_(call), pipe_(owner.node_.open_stream({}, owner.wait_)) {
+    opening(far_stream& owner, const std::string& target, done call)
+        : loop_(owner.loop_),
+          call_(call),
+          name_(target.empty() ? owner.name_ : target),
+          pipe_(owner.node_.open_stream({.target = target}, owner.wait_)) {
         pipe_->attach(io_handler::to<&opening::on_edges>(*this));
     }
+
+    const std::string& name() const noexcept override { return name_; }
 
   private:
     void on_edges(io_flags risen) {
@@ -28,14 +35,19 @@ class far_stream::opening final : public attempt {
 
     event_loop& loop_;
     done call_;
+    std::string name_;
     std::unique_ptr<stripe::stream_pipe> pipe_;
 };
 
-far_stream::far_stream(event_loop& loop, stripe::node& over, duration wait)
-    : loop_(loop), node_(over), wait_(wait > duration{0} ? wait : for_ever) {}
+far_stream::far_stream(event_loop& loop, stripe::node& over, duration wait, std::string target)
+    : loop_(loop),
+      node_(over),
+      wait_(wait > duration{0} ? wait : for_ever),
+      target_(std::move(target)),
+      name_(target_.empty() ? "stripe" : target_) {}
 
-std::unique_ptr<far_end::attempt> far_stream::start(done call) {
-    return std::make_unique<opening>(*this, call);
+std::unique_ptr<far_end::attempt> far_stream::start(const std::string& wanted, done call) {
+    return std::make_unique<opening>(*this, wanted.empty() ? target_ : wanted, call);
 }
 
 }  // namespace libp::app

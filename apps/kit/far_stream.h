@@ -2,7 +2,8 @@
 
 // The far end that is a striped session: opens a stream for each connection.
 //
-// A stream is there once the server's end has reached its target; until a session exists it waits for one.
+// A stream is there once the server's end has reached its target; until a session exists it waits for one. The server is asked for what the
+// near side wants, else for the target given here, else for none: then it has one of its own.
 
 #include <kit/far_end.h>
 
@@ -14,10 +15,10 @@ namespace libp::app {
 
 class far_stream final : public far_end {
   public:
-    // `wait`: how long a stream waits for a session; 0: for as long as it takes.
-    far_stream(event_loop& loop, stripe::node& over, duration wait);
+    // `wait`: how long a stream waits for a session; 0: for as long as it takes. `target`: "HOST:PORT", or empty.
+    far_stream(event_loop& loop, stripe::node& over, duration wait, std::string target);
 
-    std::unique_ptr<attempt> start(done call) override;
+    std::unique_ptr<attempt> start(const std::string& wanted, done call) override;
     const std::string& name() const noexcept override { return name_; }
 
   private:
@@ -26,7 +27,8 @@ class far_stream final : public far_end {
     event_loop& loop_;
     stripe::node& node_;
     duration wait_;
-    std::string name_ = "stripe";
+    std::string target_;
+    std::string name_;
 };
 
 }  // namespace libp::app

@@ -18,48 +18,54 @@ relay_connection::relay_connection(relay_server& server, std::unique_ptr<io_pipe
                   "ten thousand idle connections are to cost nothing");
 }
 
-void relay_connection::start() {
-    attempt_ = server_.far().start(far_end::done::to<&relay_connection::on_far>(*this));
+void relay_connection::start(const std::string& wanted) {
+    attempt_ = server_.far().start(wanted, far_end::done::to<&relay_connection::on_far>(*this));
 }
 
 void relay_connection::on_far(far_end::made far) {
+    // It was cut in this very turn.
+    if (!attempt_) return server_.loop().retire(std::move(far.pipe));
+    const std::string to = far.pipe ? std::string() : attempt_->name();
     server_.loop().retire(std::move(attempt_));
     dst_ = far.at;
     connected_ = server_.loop().now();
-    if (!far.pipe) return fail_near(far.why);
+    if (!far.pipe) return fail_near(far, to);
     if (offered_) offered_->accept();
     bridge_.emplace(server_.loop(), std::move(near_), std::move(far.pipe), server_.options().bridge,
                     delegate<void()>::to<&relay_connection::on_over>(*this));
 }
 
-void relay_connection::fail_near(error why) {
+void relay_connection::fail_near(const far_end::made& made, const std::string& to) {
+    const error why = made.why;
     if (offered_)
         offered_->refuse(why);
     else
         near_->reset();
-    log_end(end_of_attempt(why), why);
+    log_end(end_of_attempt(why), made.detail.empty() ? to_string(why) : made.detail, to);
     server_.ended(*this, exit_of_attempt(why), why);
 }
 
 void relay_connection::on_over() {
     const bridge_end& end = bridge_->end();
-    log_end(end_of_bridge(end), end.why);
+    log_end(end_of_bridge(end), end.why ? to_string(end.why) : std::string(), server_.far().name());
     server_.ended(*this, exit_of_bridge(end), end.why);
 }
 
 void relay_connection::cut(error why) {
     if (bridge_) return bridge_->abort(why);
+    const std::string to = attempt_->name();
     server_.loop().retire(std::move(attempt_));
-    fail_near(why);
+    fail_near({nullptr, why}, to);
 }
 
-void relay_connection::log_end(const char* end, const error& why) const {
+void relay_connection::log_end(const char* end, const std::string& why,
+                               const std::string& to) const {
     const log& out = server_.out();
     if (!out.on(log_level::info)) return;
     instant now = server_.loop().now();
     std::string id = server_.id_text(number_);
     std::string src = offered_ ? "stripe" : src_.to_string();
-    std::string dst = dst_.is_ip() ? dst_.to_string() : server_.far().name();
+    std::string dst = dst_.is_ip() ? dst_.to_string() : to;
     double lasted = seconds(now - began_), connecting = seconds(connected_ - began_);
     const std::string& listener = server_.options().listener;
     // What a log line needs to be complete: the reason in words, where the end code does not say it all.
@@ -76,8 +82,8 @@ void relay_connection::log_end(const char* end, const error& why) const {
                    {"connect", connecting},
                    more...});
     };
-    if (why)
-        write(log_field("why", to_string(why)));
+    if (!why.empty())
+        write(log_field("why", why));
     else
         write();
 }

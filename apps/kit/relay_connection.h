@@ -31,8 +31,8 @@ class relay_connection {
     relay_connection(const relay_connection&) = delete;
     relay_connection& operator=(const relay_connection&) = delete;
 
-    // Asks for the far end.
-    void start();
+    // Asks for the far end; `wanted` as far_end has it.
+    void start(const std::string& wanted);
     // Ends it; both ends see an error.
     void cut(error why);
 
@@ -45,8 +45,9 @@ class relay_connection {
   private:
     void on_far(far_end::made far);
     void on_over();
-    void fail_near(error why);
-    void log_end(const char* end, const error& why) const;
+    // Before there was a bridge. `made` says why, `to` whom it was to lead to.
+    void fail_near(const far_end::made& made, const std::string& to);
+    void log_end(const char* end, const std::string& why, const std::string& to) const;
 
     relay_server& server_;
     std::unique_ptr<io_pipe> near_;  // until the bridge has it

@@ -19,41 +19,42 @@ relay_server::~relay_server() {
 }
 
 void relay_server::arrived(std::unique_ptr<io_pipe> near, const socket_address& peer) {
-    serve(std::move(near), nullptr, peer);
+    serve(std::move(near), nullptr, peer, {});
     if (live_ < options_.max_conns || finishing_ || !doors_) return;
     paused_ = true;
     doors_->pause();
 }
 
-void relay_server::offered(std::unique_ptr<stripe::stream_pipe> near, const stripe::open_request&) {
+void relay_server::offered(std::unique_ptr<stripe::stream_pipe> near,
+                           const stripe::open_request& request) {
     if (finishing_) {
         near->refuse({reason::refused, 0});
         return loop_.retire(std::move(near));
     }
-    waiting_.push_back(std::move(near));
+    waiting_.push_back({std::move(near), request.target});
     serve_waiting();
 }
 
 void relay_server::serve_waiting() {
     while (!waiting_.empty() && live_ < options_.max_conns) {
-        std::unique_ptr<stripe::stream_pipe> near = std::move(waiting_.front());
+        auto [near, target] = std::move(waiting_.front());
         waiting_.pop_front();
         if (near->has(io_flag::broken)) {  // its opener gave up
             loop_.retire(std::move(near));
             continue;
         }
         stripe::stream_pipe* stream = near.get();
-        serve(std::move(near), stream, {});
+        serve(std::move(near), stream, {}, target);
     }
 }
 
 void relay_server::serve(std::unique_ptr<io_pipe> near, stripe::stream_pipe* offered,
-                         const compact_address& src) {
+                         const compact_address& src, const std::string& wanted) {
     auto* c = new relay_connection(*this, std::move(near), offered, src);
     connections_.push_back(*c);
     ++live_;
     if (options_.once) finish();
-    c->start();
+    c->start(wanted);
 }
 
 void relay_server::ended(relay_connection& which, exit_code status, error why) {
@@ -79,9 +80,9 @@ void relay_server::ended(relay_connection& which, exit_code status, error why) {
 void relay_server::finish() {
     if (std::exchange(finishing_, true)) return;
     if (doors_) doors_->close();
-    for (auto& near : std::exchange(waiting_, {})) {
-        near->refuse({reason::refused, 0});
-        loop_.retire(std::move(near));
+    for (offer& o : std::exchange(waiting_, {})) {
+        o.near->refuse({reason::refused, 0});
+        loop_.retire(std::move(o.near));
     }
 }
 

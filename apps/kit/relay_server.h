@@ -76,8 +76,13 @@ class relay_server {
     void ended(relay_connection& which, exit_code status, error why);
 
   private:
+    // A stream of a peer's that waits until there are fewer connections.
+    struct offer {
+        std::unique_ptr<stripe::stream_pipe> near;
+        std::string target;
+    };
     void serve(std::unique_ptr<io_pipe> near, stripe::stream_pipe* offered,
-               const compact_address& src);
+               const compact_address& src, const std::string& wanted);
     void serve_waiting();
 
     event_loop& loop_;
@@ -88,7 +93,7 @@ class relay_server {
     listeners* doors_ = nullptr;
 
     intrusive_list<relay_connection, &relay_connection::on_list> connections_;
-    std::deque<std::unique_ptr<stripe::stream_pipe>> waiting_;
+    std::deque<offer> waiting_;
     std::size_t live_ = 0;
     std::uint32_t accepted_ = 0;
     std::uint32_t failed_ = 0;

@@ -52,7 +52,18 @@ std::string path_names(const stripe_client_plan& plan) {
     std::string all;
     for (const stripe::path& p : plan.paths)
         all += (all.empty() ? "" : ", ") + p.to.to_string();
-    return all;
+    return plan.target.empty() ? all : all + " for " + plan.target;
+}
+
+// How a one-shot session failed.
+void report_end(const stripe_client_plan& plan, exit_code code, error why,
+                const tls_refusal& last) {
+    if (why.why != reason::not_allowed)
+        return report_session(plan.program, path_names(plan), code, why, last);
+    const bool named = !plan.target.empty();
+    report(plan.program,
+           {code, "target: " + (named ? plan.target : "none named") + ": " + to_string(why),
+            named ? "" : "name one: --target HOST:PORT"});
 }
 
 // The wiring of the program. Members are in the order in which they may refer to each other.
@@ -67,7 +78,7 @@ class client {
           limits_(stripe_limits(plan.settings, tls_limits_of(plan), usable_fds(loop_.backend()))),
           tls_(loop_, out_),
           node_(loop_, out_, client_node_options(plan)),
-          far_(loop_, node_, settings_.connect_timeout),
+          far_(loop_, node_, settings_.connect_timeout, plan.target),
           server_(loop_, out_, relay_options_of(), far_, life_.settled()),
           doors_(loop_, out_, plan.listen, settings_.tcp,
                  listeners::arrival::to<&relay_server::arrived>(server_), near_tls_,
@@ -150,9 +161,7 @@ int client::run() {
     log_limits(out_, limits_);
     if (auto e = open()) return report(plan_.program, *e);
     exit_code code = life_.run(server_);
-    if (server_.options().once)
-        report_session(plan_.program, path_names(plan_), code, server_.last_error(),
-                       tls_.last_refusal());
+    if (server_.options().once) report_end(plan_, code, server_.last_error(), tls_.last_refusal());
     return static_cast<int>(code);
 }
 
@@ -181,6 +190,7 @@ std::string explain(const stripe_client_plan& plan) {
     for (std::size_t i = 0; i < plan.paths.size(); ++i)
         text += "  path      " + explain_layers(plan.path_specs[i]) +
                 explain_path(plan.paths[i], dealt[i]) + "\n";
+    if (!plan.target.empty()) text += "  asks for  " + plan.target + "\n";
     text += "  sends     by the scheduler '" + std::string(name_of(plan.settings.scheduler)) +
             "'\n  resumes   a session without any subflow lives " +
             duration_text(plan.settings.resume) + "\n";

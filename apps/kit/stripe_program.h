@@ -3,7 +3,7 @@
 // The two ends of a striped pair as programs.
 //
 //     client: connections at LISTEN (or stdin and stdout), each a stream -> a session over many subflows
-//     server: subflows in at LISTEN, each of their streams -> a connection to TARGET
+//     server: subflows in at LISTEN, each of their streams -> a connection to TARGET, or to what the client asks for
 
 #include <kit/daemon_settings.h>
 #include <kit/resource_limits.h>
@@ -11,6 +11,7 @@
 #include <libp/stack.h>
 #include <libp/stripe/dialer.h>
 #include <libp/stripe/node.h>
+#include <libp/target_rules.h>
 
 #include <array>
 #include <optional>
@@ -36,13 +37,16 @@ struct stripe_client_plan {
     stack_spec listen;
     std::vector<stripe::path> paths;
     std::vector<stack_spec> path_specs;  // what they were made from
+    std::string target;                  // to ask the server for; empty: it has its own
     stripe_settings settings;
 };
 
 struct stripe_server_plan {
     std::string program;
     std::vector<stack_spec> listen;
-    stack_spec target;
+    std::optional<stack_spec> target;  // none: wherever the client asks, as the rules let it
+    target_rules rules;
+    bool open = false;  // ... and whoever the client is
     stripe_settings settings;
 };
 

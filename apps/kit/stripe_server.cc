@@ -1,6 +1,7 @@
 #include <kit/announcement.h>
 #include <kit/daemon.h>
 #include <kit/far_connect.h>
+#include <kit/far_wanted.h>
 #include <kit/relay_program.h>
 #include <kit/stack_argument.h>
 #include <kit/stripe_program.h>
@@ -17,7 +18,7 @@ namespace {
 startup_result connector_options_of(const stripe_server_plan& plan, connector_options& to) {
     to.timeout = plan.settings.common.connect_timeout;
     to.tcp = plan.settings.common.tcp;
-    return connect_options_of(plan.target, to.socket);
+    return plan.target ? connect_options_of(*plan.target, to.socket) : std::nullopt;
 }
 
 tls_limits tls_limits_of(const stripe_server_plan& plan) {
@@ -26,7 +27,7 @@ tls_limits tls_limits_of(const stripe_server_plan& plan) {
     return tls_limits_for({.max_memory = plan.settings.common.max_memory,
                            .listeners = static_cast<std::size_t>(with_tls),
                            .subflows = with_tls > 0 ? static_cast<std::size_t>(-1) : 0,
-                           .per_conn = plan.target.filter("tls") ? 1u : 0u});
+                           .per_conn = plan.target && plan.target->filter("tls") ? 1u : 0u});
 }
 
 stripe::node_options server_node_options(const stripe_server_plan& plan) {
@@ -47,10 +48,10 @@ class server {
           life_(loop_, out_, settings_.once, settings_.drain),
           limits_(stripe_limits(plan.settings, tls_limits_of(plan), usable_fds(loop_.backend()))),
           tls_(loop_, out_),
-          far_(loop_, names_, plan.target, connecting, far_tls_),
+          far_(make_far_end(connecting)),
           node_(loop_, out_, server_node_options(plan),
                 stripe::node::stream_handler::to<&server::offered>(*this)),
-          streams_(loop_, out_, relay_options_of(), far_, life_.settled()) {}
+          streams_(loop_, out_, relay_options_of(), *far_, life_.settled()) {}
 
     int run();
 
@@ -63,6 +64,11 @@ class server {
                            .plenty = limits_.plenty,
                            .idle = settings_.idle_timeout,
                            .linger = settings_.linger}};
+    }
+    std::unique_ptr<far_end> make_far_end(const connector_options& connecting) {
+        if (!plan_.target)
+            return std::make_unique<far_wanted>(loop_, names_, plan_.rules, connecting);
+        return std::make_unique<far_connect>(loop_, names_, *plan_.target, connecting, far_tls_);
     }
     // A listener for subflows.
     struct door {
@@ -85,6 +91,7 @@ class server {
         listeners open;
     };
     startup_result open();
+    startup_result check_who_chooses(const door& d, const stack_spec& at) const;
     void offered(std::unique_ptr<stripe::stream_pipe> stream, const stripe::open_request& request) {
         streams_.offered(std::move(stream), request);
     }
@@ -105,16 +112,33 @@ class server {
     resource_limits limits_;
     tls_setup tls_;
     stack_tls far_tls_;
-    far_connect far_;
+    std::unique_ptr<far_end> far_;
     stripe::node node_;
     relay_server streams_;
     std::vector<std::unique_ptr<door>> doors_;
 };
 
+// A server that connects wherever anyone asks it to is a proxy for strangers.
+startup_result server::check_who_chooses(const door& d, const stack_spec& at) const {
+    if (plan_.target || plan_.open || (d.tls.credentials && d.tls.credentials->knows_clients()))
+        return std::nullopt;
+    for (const socket_address& a : d.open.addresses())
+        if (!a.is_loopback())
+            return startup_error{exit_code::config,
+                                 "listen: " + at.address.to_string() +
+                                     ": whoever gets there could choose where streams go, and need "
+                                     "not prove who it is",
+                                 "let in those you know with --psk-file F or --client-ca F, or "
+                                 "give a TARGET, or say "
+                                 "--open"};
+    return std::nullopt;
+}
+
 startup_result server::open() {
-    if (auto e = tls_.prepare(plan_.target, false, settings_.tls, settings_.handshake_timeout, {},
-                              far_tls_))
-        return e;
+    if (plan_.target)
+        if (auto e = tls_.prepare(*plan_.target, false, settings_.tls, settings_.handshake_timeout,
+                                  {}, far_tls_))
+            return e;
     std::vector<socket_address> bound;
     for (const stack_spec& at : plan_.listen) {
         tcp_options tcp = subflow_tcp_options(plan_.settings);
@@ -125,6 +149,7 @@ startup_result server::open() {
                                   stripe_protocol, d.tls))
             return e;
         if (auto e = d.open.open('s')) return e;
+        if (auto e = check_who_chooses(d, at)) return e;
         d.open.log_open(name_of(at, "main"));
         for (const socket_address& a : d.open.addresses())
             bound.push_back(a);
@@ -140,7 +165,7 @@ int server::run() {
     if (auto e = open()) return report(plan_.program, *e);
     exit_code code = life_.run(streams_);
     if (settings_.once)
-        report_session(plan_.program, far_.name(), code, streams_.last_error(),
+        report_session(plan_.program, far_->name(), code, streams_.last_error(),
                        tls_.last_refusal());
     return static_cast<int>(code);
 }
@@ -152,8 +177,10 @@ std::string explain(const stripe_server_plan& plan) {
     for (const stack_spec& at : plan.listen)
         doors += "\n  listens   " + explain_stack(at) + ", for subflows";
     return plan.program + ": server side, every stream of a session is a connection" + doors +
-           "\n  connects  " + explain_stack(plan.target) + ", within " +
-           duration_text(plan.settings.common.connect_timeout) +
+           "\n  connects  " +
+           (plan.target ? explain_stack(*plan.target) : "to what each stream asks for") +
+           ", within " + duration_text(plan.settings.common.connect_timeout) +
+           (plan.target ? "" : "\n  allows    " + plan.rules.to_string()) +
            "\n  sends     by the scheduler '" + std::string(name_of(plan.settings.scheduler)) +
            "'\n  resumes   a session without any subflow lives " +
            duration_text(plan.settings.resume) + "\n" +

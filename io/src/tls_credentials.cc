@@ -72,6 +72,11 @@ bool tls_credentials::reload(tls_fault& wrong) {
     return true;
 }
 
+bool tls_credentials::knows_clients() const noexcept {
+    return options_.server &&
+           (uses_keys() || !options_.client_authorities.empty() || !options_.pins.empty());
+}
+
 bool tls_credentials::needs_name() const noexcept {
     return !options_.server && options_.verify && options_.pins.empty() && !uses_keys();
 }

@@ -14,6 +14,7 @@ TEST(end_code, a_break_is_named_after_its_side) {
     EXPECT_STREQ(end_of_bridge({bridge_side::b, {reason::auth_failed, 48}}), "auth_failed");
     EXPECT_STREQ(end_of_attempt({reason::bad_certificate, 18}), "auth_failed");
     EXPECT_STREQ(end_of_attempt({reason::protocol_error}), "protocol_error");
+    EXPECT_STREQ(end_of_attempt({reason::not_allowed}), "acl_denied");
     EXPECT_STREQ(end_of_bridge({bridge_side::none, {reason::idle_timeout}}), "idle_timeout");
     EXPECT_STREQ(end_of_bridge({bridge_side::none, {reason::drain_cut}}), "drain_cut");
 }
@@ -47,6 +48,7 @@ TEST(end_code, one_shot_statuses) {
     EXPECT_EQ(exit_of_attempt({reason::timed_out}), exit_code::unavailable);
     EXPECT_EQ(exit_of_attempt({reason::resolve_failed}), exit_code::no_host);
     EXPECT_EQ(exit_of_attempt({reason::wrong_key}), exit_code::no_permission);
+    EXPECT_EQ(exit_of_attempt({reason::not_allowed}), exit_code::no_permission);
     EXPECT_EQ(exit_of_bridge({bridge_side::b, {reason::bad_certificate}}),
               exit_code::no_permission);
 }

@@ -284,11 +284,6 @@ TEST(tcp_striper, mistakes_get_one_line_a_pointer_and_their_status) {
         int status;
         std::string errors;
     } lines[] = {
-        {{"-s", ":9"},
-         2,
-         "tcp-striper: error: -s needs a TARGET: where the streams go\n"
-         "  hint: tcp-striper -s :9 127.0.0.1:22\n"
-         "Try 'tcp-striper --help'.\n"},
         {{"-c", ":9"},
          2,
          "tcp-striper: error: -c needs a PATH: where the server listens\n"

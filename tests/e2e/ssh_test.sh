@@ -135,3 +135,28 @@ if serve proxy "$BIN/tcp-striper" -s 127.0.0.1:0 "127.0.0.1:$sshd_port"; then
 else
     echo "FAIL ssh.striped.proxy_command.start"
 fi
+
+# One server, and ssh says where to: to what is allowed, by address and by name, and nowhere else.
+chosen() {  # HOST: as ssh's own proxy
+    ssh_ -o ProxyCommand="$BIN/tcp-striper -q -c - $address --target %h:%p" -o HostName="$1" -o Port="$sshd_port" relay echo out < /dev/null
+}
+chosen_by_address() { [ "$(chosen 127.0.0.1)" = out ]; }
+chosen_by_name() { [ "$(chosen localhost)" = out ]; }
+chosen_denied() {
+    ! chosen 127.0.0.2 && grep -q "end=acl_denied .* dst=127.0.0.2:$sshd_port " "$work/chosen.log"
+}
+chosen_denied_by_default() {
+    ! chosen localhost && grep -q "end=acl_denied .* dst=localhost:$sshd_port .* why=\".* is not public" "$work/default.log"
+}
+if serve chosen "$BIN/tcp-striper" -s 127.0.0.1:0 --allow "127.0.0.1:$sshd_port"; then
+    run ssh.striped.target_by_address chosen_by_address
+    run ssh.striped.target_by_name chosen_by_name
+    run ssh.striped.target_denied chosen_denied
+else
+    echo "FAIL ssh.striped.target.start"
+fi
+if serve default "$BIN/tcp-striper" -s 127.0.0.1:0; then
+    run ssh.striped.target_denied_by_default chosen_denied_by_default
+else
+    echo "FAIL ssh.striped.target_by_default.start"
+fi

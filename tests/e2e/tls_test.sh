@@ -213,6 +213,20 @@ run tls.refused.wrong_key refused "keys of the two ends differ" "tls,psk=$work/o
 run tls.refused.no_key refused "authentication failed" "$trust+tcp://$address"
 run tls.refused.no_client_certificate refused "client certificate is required" "dgm+$trust+tcp://$mutual"
 
+# A server whose clients choose where streams go, beyond loopback: with a certificate of the clients', not with one of its own alone.
+strangers_choose() {
+    local status=0
+    timeout 20 "$BIN/tcp-striper" -s 0.0.0.0:0 --tls --cert "$cert/server.pem" --key "$cert/server.key" 2> "$work/strangers.log" || status=$?
+    [ $status -eq 78 ] && grep -q 'hint: .*--client-ca' "$work/strangers.log"
+}
+run tls.refused.targets_for_strangers strangers_choose
+known_choose() {
+    echo hello | timeout 20 "$BIN/tcp-striper" -q -c - "127.0.0.1:${chosen##*:}" --target "$target" --tls --ca "$cert/authority.pem" \
+        --server-name localhost --cert "$cert/client.pem" --key "$cert/client.key" | grep -qx hello
+}
+serve choosing "$BIN/tcp-striper" -s 0.0.0.0:0 --allow "$target" --tls --cert "$cert/server.pem" --key "$cert/server.key" --client-ca "$cert/authority.pem"
+chosen=$address run tls.striped_mutual.target known_choose
+
 # A striped session from stdin, refused by its server.
 striped_refusal() {
     local status=0

@@ -1,5 +1,7 @@
 // Streams over any number of subflows behave like one good TCP connection each.
 
+#include <libp/stripe/wire.h>
+
 #include <algorithm>
 
 #include "stripe_node/world.h"
@@ -127,6 +129,40 @@ TEST(StripeStreams, ARefusalHasAReason) {
     EXPECT_FALSE(t.pipe().has(io_flag::ready));
     EXPECT_EQ(t.why(), error{reason::permission});
     EXPECT_EQ(w.b.talkers[0]->why(), error{reason::permission});
+}
+
+TEST(StripeStreams, ATargetThatIsNotAllowedCostsThatStreamAlone) {
+    world w;
+    w.join_many(2);
+    talker& other = w.open({.to_send = 10, .fin = false});
+    ASSERT_TRUE(w.run([&] { return other.pipe().has(io_flag::ready); }));
+    w.b.accepts = false;
+    w.b.refusal = reason::not_allowed;
+    talker t(w.loop, w.a.it.open_stream({"10.0.0.1:22"}, 1s), {.to_send = 10});
+    ASSERT_TRUE(w.run([&] { return t.broken(); }));
+    EXPECT_EQ(t.why(), error{reason::not_allowed});
+    EXPECT_FALSE(t.pipe().has(io_flag::ready));
+    EXPECT_FALSE(other.broken());
+}
+
+// The request waits along with its stream; what is in it is any bytes to the node.
+TEST(StripeStreams, ATargetArrivesThoughThereWasNoSessionYet) {
+    for (const std::string& target : {std::string("host.example:22"), std::string("\0\n\xff", 3),
+                                      std::string(wire::target_max, 'x')}) {
+        world w;
+        talker t(w.loop, w.a.it.open_stream({target}, 5s), {});
+        w.idle(1s);
+        w.join_many(1);
+        ASSERT_TRUE(w.run([&] { return t.finished(); }));
+        ASSERT_EQ(w.b.requests.size(), 1u);
+        EXPECT_EQ(w.b.requests[0].target, target);
+    }
+    world w;
+    w.join_many(1);
+    talker t(w.loop, w.a.it.open_stream({std::string(wire::target_max + 1, 'x')}, 5s), {});
+    ASSERT_TRUE(w.run([&] { return t.broken(); }));
+    EXPECT_EQ(t.why(), error{reason::limit}) << "more than an OPEN holds";
+    EXPECT_EQ(w.a.it.sessions(), 1u);
 }
 
 TEST(StripeStreams, ANodeThatServesNobodyRefuses) {

@@ -136,7 +136,7 @@ void node_end::on_stream(std::unique_ptr<stream_pipe> s, const open_request& r) 
     if (accepts)
         s->accept();
     else
-        s->refuse({reason::permission});
+        s->refuse({refusal});
     talkers.push_back(std::make_unique<talker>(loop, std::move(s), answer));
 }
 

@@ -118,7 +118,8 @@ struct node_end {
     log_lines lines;
     log out{lines, log_level::trace};
     talker::plan answer;  // how it talks over a stream that it accepts
-    bool accepts = true;  // false: refuses with permission
+    bool accepts = true;  // false: refuses with `refusal`
+    reason refusal = reason::permission;
     std::vector<open_request> requests;
     std::vector<std::unique_ptr<talker>> talkers;
     node it;

@@ -78,6 +78,8 @@ class tls_credentials {
     void on_refusal(refusal_handler call) noexcept { refused_ = call; }
 
     const tls_options& options() const noexcept { return options_; }
+    // A server that lets in only clients that prove who they are, by a shared key or a certificate.
+    bool knows_clients() const noexcept;
     // A client that verifies by authorities has to know the server's name.
     bool needs_name() const noexcept;
 
