@@ -193,9 +193,21 @@ class driver {
         event ev;
         while (e_.next_event(ev)) {
             if (ev.what != event::kind::stream_opened) continue;
+            check(ev.request.target.size() <= wire::open_max - 4, "a target is too long");
             ids_.push_back(ev.id);
             if (ev.request.datagrams) flows_.insert(ev.id);
             unanswered_.push_back(ev.id);
+        }
+    }
+    // What an OPEN says: a few TLVs, the last of them perhaps cut.
+    static void put_request(program& p, std::vector<std::uint8_t>& to) {
+        to.resize(to.size() % 100);
+        for (std::size_t at = 0; at + 4 <= to.size();) {
+            const std::uint8_t kind = p.byte(), size = p.byte() % 128;
+            store_be16(to.data() + at,
+                       static_cast<std::uint16_t>(kind < 128 ? 1 + kind % 3 : kind << 8));
+            store_be16(to.data() + at + 2, size);
+            at += 4 + std::size_t{size};
         }
     }
     void frame(program& p) {
@@ -227,7 +239,7 @@ class driver {
                    h.type == wire::type::open) {
             payload.resize(p.number() % (16 * kib), 'd');
             if (h.type == wire::type::open) {
-                payload.resize(payload.size() % 100);
+                put_request(p, payload);
                 h.aux = p.byte() % 4;
             }
         } else if (h.type == wire::type::dgram) {
