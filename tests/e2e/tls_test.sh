@@ -246,10 +246,13 @@ run tls.striped_mutual.with_one_is_served striped_with_a_certificate
 # A hint that works: the pin it names.
 a_pin_from_the_hint() {
     refused self-signed "$trust+tcp://$selfsigned" > /dev/null
-    local pin
+    local pin status=0
     pin=$(sed -n 's/.*add --pin \(sha256:.*\)/\1/p' "$work/refused.log")
-    [ -n "$pin" ] && serve pinned "$BIN/tcp-proxy" -r 127.0.0.1:0 "tls+tcp://$selfsigned" --pin "$pin" &&
-        [ "$(echo hello | timeout 20 socat -t 5 - "TCP:$address")" = hello ]
+    [ -n "$pin" ] || return 1
+    serve pinned "$BIN/tcp-proxy" -r 127.0.0.1:0 "tls+tcp://$selfsigned" --pin "$pin" || return 1
+    [ "$(echo hello | timeout 20 socat -t 5 - "TCP:$address")" = hello ] || status=1
+    kill "$started"  # nobody else knows of it
+    return $status
 }
 server_with selfsigned
 selfsigned=$address run tls.a_pin_from_the_hint a_pin_from_the_hint
