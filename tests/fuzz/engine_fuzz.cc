@@ -216,8 +216,8 @@ class driver {
         static constexpr std::uint8_t types[] = {
             wire::type::data,     wire::type::data, wire::type::data,   wire::type::open,
             wire::type::open_ok,  wire::type::rst,  wire::type::ack,    wire::type::credit,
-            wire::type::path_ack, wire::type::ping, wire::type::goaway, wire::type::dgram,
-            wire::type::dgram};
+            wire::type::path_ack, wire::type::ping, wire::type::goaway, wire::type::drain,
+            wire::type::dgram,    wire::type::dgram};
         const std::uint8_t t = p.byte();
         wire::header h{.type = t < 250 ? types[t % std::size(types)] : t};
         h.flags = p.byte() % 4 == 0 ? wire::flag::fin : std::uint8_t{0};

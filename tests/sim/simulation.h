@@ -75,6 +75,11 @@ class simulation : private link_user {
         lose(id, at->second, side);
         at->second.pipe->close(side);
     }
+    // End `side` wants to be rid of it.
+    void drain(subflow_id id, int side) {
+        ends[side]->drain(id, now);
+        touched_[side] = true;
+    }
     // After every step, with all settled.
     std::function<void()> after_step;
     // Whose own streams they are, other than plans': true if the event is theirs.
@@ -283,6 +288,9 @@ class simulation : private link_user {
                 // Applications before and after: room makes streams writable.
                 for (int n = 0; pump(side) && n < 64; ++n)
                     act(side);
+                for (subflow_id id : path_ids())
+                    if (ends[side]->drained(id) && places_.at(id).ends[side].out.empty())
+                        close(id, side);
             }
         }
         bury();

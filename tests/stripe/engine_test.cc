@@ -131,6 +131,35 @@ TEST(engine, what_was_not_confirmed_goes_again_when_its_subflow_dies) {
     EXPECT_EQ(p.e.memory(), 0u);
 }
 
+TEST(engine, a_subflow_is_drained_by_both_ends) {
+    for (const bool ours : {true, false}) {
+        raw_peer p;
+        const stream_id id = p.e.open({"x"}, p.now);
+        p.send({.type = type::open_ok, .stream = id, .offset = 1 << 20});
+        p.write(id, "on its way");
+        p.frames(1);
+        if (ours) p.e.drain(1, p.now);
+        if (!ours) {
+            EXPECT_FALSE(p.send({.type = type::drain}));
+        }
+        p.write(id, "elsewhere");
+        const auto last = p.frames(1);
+        EXPECT_EQ(raw_peer::last_of(last, type::drain).head.type, type::drain);
+        EXPECT_EQ(raw_peer::last_of(last, type::data).head.type, 0);
+        EXPECT_EQ(raw_peer::last_of(p.frames(2), type::data).payload, "elsewhere");
+        if (ours) {
+            EXPECT_FALSE(p.send({.type = type::drain}));
+        }
+        EXPECT_FALSE(p.e.drained(1)) << "not all of it is known to have arrived";
+        p.path_ack(1, p.e.stats(1).sent_bytes);
+        p.frames(1);
+        EXPECT_TRUE(p.e.drained(1));
+        p.down();
+        for (const auto& f : p.frames(2))
+            EXPECT_FALSE(f.head.has(wire::flag::resent));
+    }
+}
+
 TEST(engine, a_fin_goes_again_until_an_ack_has_it) {
     raw_peer p;
     const stream_id id = p.e.open({"x"}, p.now);

@@ -28,6 +28,29 @@ TEST(scenario, s02_all_but_one_are_reset_and_then_the_last) {
     }
 }
 
+// A subflow that is given up in good order costs nothing: what it carries arrives, and nothing is sent again.
+TEST(scenario, a_subflow_is_drained) {
+    for (const bool down : {false, true})
+        for (const int side : {0, 1}) {
+            SCOPED_TRACE("down " + std::to_string(down) + ", side " + std::to_string(side));
+            bond b(three);
+            b.net.keep_dialling = false;
+            const std::size_t bulk = b.transfer(down, 40 * mib);
+            b.until(2s);
+            const subflow_id victim = b.net.on(0).front();
+            const std::uint64_t before = b.w.total(down ? 1 : 0).resent;
+            b.w.drain(victim, side);
+            b.until(2500ms);
+            EXPECT_FALSE(b.w.is_up(victim));
+            EXPECT_EQ(b.w.total(down ? 1 : 0).resent, before);
+            EXPECT_LT(b.until_read(bulk, down ? 0 : 1, 40 * mib), 6);
+            EXPECT_LE(seconds(b.w.at(bulk, down ? 0 : 1).longest_gap), 0.15);
+            ASSERT_TRUE(b.w.run(60s));
+            b.w.run_for(1s);
+            b.w.expect_empty();
+        }
+}
+
 // `which` becomes a black hole when `left` bytes of the transfer are still to come.
 void hole(std::size_t which, std::uint64_t left, bool down) {
     SCOPED_TRACE("path " + std::to_string(which) + ", " + std::to_string(left) +

@@ -211,6 +211,17 @@ void engine::look_at(subflow_id id, const tcp_state& tcp) {
     e.emit(event::kind::subflow_limited, 0).subflow = id;
 }
 
+void engine::drain(subflow_id id, instant now) {
+    state_->notice_standstill(now);
+    subflow* s = state_->find_subflow(id);
+    if (s) state_->drain(*s);
+}
+
+bool engine::drained(subflow_id id) const {
+    const subflow* s = state_->find_subflow(id);
+    return s && s->is_drained();
+}
+
 void engine::subflow_down(subflow_id id, instant now) {
     state& e = *state_;
     e.notice_standstill(now);

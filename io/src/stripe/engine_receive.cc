@@ -83,6 +83,10 @@ error engine::state::process(subflow& from, frame& f, instant now) {
         case wire::type::limit:
             on_limit(from, h);
             break;
+        case wire::type::drain:
+            from.peer_drains = true;
+            drain(from);
+            break;
         case wire::type::goaway:
             break_session({wire::reason_of(h.aux)}, wire::code::none, false);
             break;

@@ -42,17 +42,27 @@ constexpr double unbounded = std::numeric_limits<double>::infinity();
 
 void engine::state::survey() {
     good_ = 0;
+    any_good_ = false;
     rank_ = UINT8_MAX;
     for (const auto& s : subflows_)
         if (!s->is_over() && s->is_good()) {
             good_ |= std::uint64_t{1} << s->place;
+            // What is on one that drains is well; but it takes nothing new.
+            if (s->draining) continue;
+            any_good_ = true;
             rank_ = std::min(rank_, s->rank);
         }
 }
 
+void engine::state::drain(subflow& s) {
+    if (std::exchange(s.draining, true)) return;
+    s.drain_due = true;
+    survey();
+}
+
 bool engine::state::usable(const subflow& s) const noexcept {
-    if (s.is_over()) return false;
-    return good_ == 0 || (s.is_good() && s.rank == rank_);
+    if (s.is_over() || s.draining) return false;
+    return !any_good_ || (s.is_good() && s.rank == rank_);
 }
 
 double engine::state::arrival(const subflow& s, std::size_t size) const noexcept {
@@ -159,7 +169,8 @@ engine::state::choice engine::state::choose(const subflow& on, instant now) cons
     using kind = choice::kind;
     if (on.goaway_due) return {kind::own};
     if (broken_ || on.is_over()) return {};
-    if (on.path_ack_due || on.pong_due || on.ping_due || on.limit_due) return {kind::own};
+    if (on.path_ack_due || on.pong_due || on.ping_due || on.limit_due || on.drain_due)
+        return {kind::own};
     // What streams owe each other must not wait for a slow subflow, whatever the scheduler.
     if ((!resets_.empty() || !control_.empty()) && is_soonest(on))
         return {resets_.empty() ? kind::control : kind::reset, control_.front()};

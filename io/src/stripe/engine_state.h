@@ -113,6 +113,7 @@ struct engine::state {
     std::size_t frame_on(const subflow& s) const noexcept {
         return s.estimate.frame(opt_.max_frame);
     }
+    void drain(subflow& s);
     // Which subflows may be used at all; anew after any of them came, went, or changed its state.
     void survey();
 
@@ -172,6 +173,7 @@ struct engine::state {
     std::vector<std::unique_ptr<subflow>> subflows_;
     std::uint64_t places_ = 0;  // taken, a bit each
     std::uint64_t good_ = 0;    // the places of those that are not silent
+    bool any_good_ = false;     // ... of those that take something new
     std::uint8_t rank_ = 0;     // of the subflows that are used now
     std::uint64_t turns_ = 0;   // round robin
     instant hurry_until_{};

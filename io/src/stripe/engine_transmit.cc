@@ -110,6 +110,9 @@ void engine::state::transmit_own(subflow& on, chain& out, instant now) {
         const wire::header h{.type = wire::type::limit,
                              .aux = static_cast<std::uint16_t>(on.limit.verdict())};
         on.sent(put_small(on, out, h), false, now);
+    } else if (on.drain_due) {
+        on.drain_due = false;
+        on.sent(put_small(on, out, {.type = wire::type::drain}), true, now);
     } else {
         on.ping_due = false;
         on.sent(put_small(on, out, {.type = wire::type::ping}), true, now);

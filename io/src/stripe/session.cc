@@ -150,7 +150,8 @@ void session::sweep() {
 void session::drop(const subflow_owner& owner, std::uint64_t token) {
     for (const auto& s : subflows_)
         if (s->origin().owner == &owner && s->origin().token == token)
-            return lose(*s, {reason::local_abort});
+            engine_.drain(s->id(), loop_.now());
+    later();
 }
 
 std::uint64_t session::carried() const {
@@ -363,6 +364,11 @@ void session::settle() {
             const auto at = std::ranges::find(subflows_, id, [](const auto& s) { return s->id(); });
             if (at != subflows_.end()) lose(**at, {reason::timed_out});
         }
+    }
+    if (!over_) {
+        for (const auto& s : subflows_)
+            if (!s->dead() && s->drained() && engine_.drained(s->id()))
+                lose(*s, {reason::local_abort});
     }
     settling_ = false;
     sweep();

@@ -46,7 +46,8 @@ void subflow::processed(std::size_t size, std::uint8_t type, instant now) noexce
     last_eliciting_at = now;
     if (path_ack_at == never) path_ack_at = saturating_add(now, confirm_after);
     const std::uint64_t enough = received < first_bytes ? first_confirm_bytes : confirm_bytes;
-    if (unconfirmed >= enough || type == wire::type::ping) path_ack_due = true;
+    if (unconfirmed >= enough || type == wire::type::ping || type == wire::type::drain)
+        path_ack_due = true;
 }
 
 void subflow::path_ack_sent() noexcept {

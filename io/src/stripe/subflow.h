@@ -73,6 +73,11 @@ class subflow {
     }
     bool is_good() const noexcept { return state == subflow_state::good; }
     bool is_over() const noexcept { return dead || broken; }
+    // Both ends have said that they are done with it, and have everything, and know it.
+    bool is_drained() const noexcept {
+        return draining && peer_drains && !drain_due && !path_ack_due && unconfirmed == 0 &&
+               in_flight() == 0;
+    }
 
     // -- receiving
     // A frame was processed: what it counts, and when its confirmation is due.
@@ -123,7 +128,10 @@ class subflow {
     std::uint64_t pong_value = 0;
 
     instant last_heard;
-    instant silent_since = never;  // when a PING became due that nothing has answered
+    instant silent_since = never;              // when a PING became due that nothing has answered
+    bool draining = false, drain_due = false;  // we send nothing new; and have to say so
+    bool peer_drains = false;
+
     bool dead = false, dead_told = false;
     subflow_stats stats;
 };

@@ -65,6 +65,7 @@ constexpr shape shapes[] = {
     {type::ping, flag::crc, false, false, true, 0, whole_frame},
     {type::pong, 0, false, false, true, 0, exactly_none},
     {type::limit, 0, false, true, false, 0, exactly_none},
+    {type::drain, 0, false, false, false, 0, exactly_none},
     {type::goaway, flag::crc, false, true, false, 0, text_max},
 };
 

@@ -201,6 +201,10 @@ class engine {
     void set_congested(subflow_id id, bool congested, instant now);
     // What the system says of its connection, from time to time while it is used.
     void look_at(subflow_id id, const tcp_state& tcp);
+    // Nothing new is sent on it by either end from now on. When both know that all arrived it has drained: the driver writes what it has of it, closes
+    // it, and nothing is sent again. The peer may begin this too.
+    void drain(subflow_id id, instant now);
+    bool drained(subflow_id id) const;
     // Everything unconfirmed on it is queued to be sent again.
     void subflow_down(subflow_id id, instant now);
     // Consumes the whole chain. An error means: close this subflow (and call subflow_down).

@@ -121,7 +121,7 @@ class node {
                std::uint64_t token);
     // An owner that dies before the node takes itself out.
     void forget_owner(subflow_owner& owner);
-    // Closes a subflow that is up; its owner is told, later. What it carried goes elsewhere.
+    // Closes a subflow that is up, once what it carries has arrived; its owner is told, later.
     void drop(const subflow_owner& owner, std::uint64_t token);
     // Bytes that the living sessions have carried, both ways, headers and all.
     std::uint64_t carried() const;

@@ -40,13 +40,13 @@
 //     0x24      PONG      0       0        that number              none                       none        no
 //     0x25      LIMIT     0       what     0                        none                       none        no
 //     0x30      DGRAM     id      ttl_ms   number                   <= 65507, max_frame        RESENT,CRC  yes
+//     0x38      DRAIN     0       0        0                        none                       none        yes
 //     0x3f      GOAWAY    0       code     0                        text, <= 256               CRC         no
 //     0x40-7f   extensions: skipped by length (<= max_frame) where not known; any flags; they elicit
 //     0x80-ff   extensions that must be understood: where not known the session ends (GOAWAY unsupported)
 //
-// 0x02 (AUTH), 0x14 (STOP) and 0x38 (DRAIN) are reserved. A receiver has no use for STOP: its application gives up both directions of
-// a stream or none, and for that there is RST. Nor is
-// there DRAIN: a subflow that a living session gives up is closed, and what it carried is sent again: no more than a round trip's bytes. A type below 0x40 that is not in the table, a flag it does not
+// 0x02 (AUTH) and 0x14 (STOP) are reserved. A receiver has no use for STOP: its application gives up both directions of
+// a stream or none, and for that there is RST. A type below 0x40 that is not in the table, a flag it does not
 // list, a field that the table says is 0 and is not, a length out of bounds, a DATA without payload and FIN, or a wrong CRC: the
 // *subflow* is closed at once without another word. What was sent on it and not confirmed is sent again elsewhere, so nothing is lost.
 //
@@ -124,11 +124,15 @@
 // been received, checked and processed; it may travel on any subflow, and only the highest counts. A receiver never drops a frame whose CRCs were right, so
 // what PATH_ACK covers is delivered: the sender lets go of it. `delay_us` is how long the receiver held the last eliciting frame before it
 // confirmed it. A frame that elicits is confirmed within 10 ms, or when 64 KiB are unconfirmed (16 KiB for the first 256 KiB of a subflow, of which
-// its sender knows nothing yet), or at once if it is PING. These are what senders count on, not limits that anything checks.
+// its sender knows nothing yet), or at once if it is PING or DRAIN. These are what senders count on, not limits that anything checks.
 //
 // When a subflow dies, what was sent on it and is not covered is sent again: DATA (but not frames that ACKs cover), OPEN, OPEN_OK, RST, and the current values
 // of CREDIT and ACK. ACK says what has been received of a stream: everything below its offset, and the ranges (ascending, disjoint, not touching, above the
 // offset); FIN set: the FIN too, and all before it. It is sent when a stream is complete, for all incomplete streams after a subflow died, and for a stream of which something came twice.
+//
+// An end that wants to be rid of a subflow, or has received DRAIN on it, says DRAIN there once, and puts nothing on it behind that but confirmations, PONG and
+// PING. When both have said it, and each has confirmed what it received and seen its own confirmed, either closes it: nothing is to be sent again. Until then a
+// subflow may die as ever.
 //
 // LIMIT says what keeps its sender from sending more on this subflow: 1 its connection's congestion window, while the path is not full, 2 the
 // path, 0 neither for certain. Whoever dialled may want to know: more connections help in the first case and none in the second. Any other value reads as 0.
@@ -180,7 +184,7 @@ inline constexpr std::uint64_t credit_max = (std::uint64_t{1} << 62) - 1;
 namespace type {
 inline constexpr std::uint8_t hello = 0x01, ready = 0x03, open = 0x10, open_ok = 0x11, data = 0x12,
                               rst = 0x13, ack = 0x20, credit = 0x21, path_ack = 0x22, ping = 0x23,
-                              pong = 0x24, limit = 0x25, dgram = 0x30, goaway = 0x3f,
+                              pong = 0x24, limit = 0x25, dgram = 0x30, drain = 0x38, goaway = 0x3f,
                               first_ignorable = 0x40, first_critical = 0x80;
 }
 
