@@ -22,7 +22,8 @@ namespace libp::stripe {
 struct datagram {
     chain payload;
     std::uint64_t number = 0;  // of its flow
-    instant deadline = never;  // later it is worth nothing
+    instant deadline = never;  // later it is not sent, or not read
+    instant expires = never;   // later it is worth nothing: what the peer is told
     std::uint32_t crc = 0;
     bool summed = false;  // `crc` is the payload's
 

@@ -141,7 +141,7 @@ io_result engine::send_datagram(stream_id id, chain&& payload, duration ttl, ins
     d.payload = std::move(payload);
     d.payload.compact(e.blocks_);
     d.number = s->flow->next_number++;
-    if (ttl > duration{0}) d.deadline = saturating_add(now, ttl);
+    if (ttl > duration{0}) d.deadline = d.expires = saturating_add(now, ttl);
     e.drop_late(*s, now);
     datagram_queue& out = s->flow->out;
     const auto fits = [&] {
@@ -227,7 +227,7 @@ void engine::state::transmit_datagram(subflow& on, chain& out, stream& s, std::s
                                       instant now) {
     datagram_flow& flow = *s.flow;
     datagram& d = flow.out.at(index);
-    const auto left = d.deadline == never ? duration{0} : d.deadline - now;
+    const auto left = d.expires == never ? duration{0} : d.expires - now;
     wire::header h{.type = wire::type::dgram,
                    .flags = d.copy ? wire::flag::resent : std::uint8_t{0},
                    .aux = wire::ttl_ms(left),
