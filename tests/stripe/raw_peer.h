@@ -80,10 +80,10 @@ class raw_peer {
                      .offset = up_to},
                     payload);
     }
-    error path_ack(subflow_id of, std::uint64_t up_to) {
+    error path_ack(subflow_id of, std::uint64_t up_to, subflow_id on = 0) {
         std::string payload(8, '\0');
         store_be32(reinterpret_cast<std::uint8_t*>(payload.data()), of);
-        return send({.type = wire::type::path_ack, .offset = up_to}, payload);
+        return send({.type = wire::type::path_ack, .offset = up_to}, payload, on);
     }
 
     struct seen {

@@ -74,12 +74,16 @@ double engine::state::remaining(const subflow& owner, const fragment& f,
 void engine::state::look_at_silence(subflow& s, instant now) {
     if (s.verdict_at() > now) return;
     const duration quiet = s.quiet(now);
-    const auto speaks = [&](const auto& other) {
-        if (other.get() == &s || other->is_over() || !other->is_good()) return false;
-        return other->quiet(now) < quiet / 2;
-    };
-    if (std::ranges::none_of(subflows_, speaks)) {
-        s.look_again = now + quiet / 4;
+    bool others_speak = false, asked = false;
+    for (const auto& other : subflows_) {
+        if (other.get() == &s || other->is_over() || !other->is_good()) continue;
+        if (now - other->last_heard < quiet / 2)
+            others_speak = true;
+        else if (other->in_flight() == 0)
+            asked = other->ping_due = true;  // with nothing to answer it says nothing either way
+    }
+    if (!others_speak) {
+        s.look_again = now + (asked ? s.estimate.patience() : quiet / 4);
         return;
     }
     switch (s.state) {
