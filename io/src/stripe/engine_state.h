@@ -2,7 +2,8 @@
 
 // The engine's state, shared by the files that implement it:
 //
-//     engine.cc           the public calls, events, the life of streams
+//     engine.cc           the public calls
+//     engine_streams.cc   the life of streams, events
 //     engine_receive.cc   frames that come in
 //     engine_schedule.cc  which frame goes next on a subflow, if any
 //     engine_transmit.cc  frames that go out
@@ -62,7 +63,7 @@ struct engine::state {
     bool is_ours(stream_id id) const noexcept { return (id % 2 == 0) == opt_.even; }
     bool peer_used(stream_id id) const noexcept;
 
-    // -- the life of streams (engine.cc)
+    // -- the life of streams (engine_streams.cc)
     stream& add_stream(stream_id id, bool ours, std::uint64_t limit);
     // Puts it on the lists where it belongs now.
     void schedule(stream& s);

@@ -16,12 +16,8 @@ constexpr std::size_t batches_per_pump = 4;
 constexpr std::size_t dead_remembered = 64;
 // A session without streams has nothing to resume: it waits only for a client that is about to come back.
 constexpr duration resume_when_idle = 5s;
-// How often, at most, input makes it look whether paths have changed, and how many of them are remembered.
+// How often, at most, input makes it look whether paths have changed.
 constexpr duration look_interval = 10ms;
-// Whether paths are used is looked at this often, where so much was sent.
-constexpr duration use_interval = 5s;
-constexpr std::uint64_t use_bytes = 1 * mib;
-constexpr std::size_t paths_remembered = 256;
 // What all subflows together owe an answer for that long, and say nothing, is a silent session.
 constexpr duration silent_after = 3s;
 constexpr duration silent_again = 2s;
@@ -67,6 +63,7 @@ session::session(event_loop& loop, const log& out, keeper& by, node::stream_hand
       options_(options),
       since_(loop.now()),
       engine_(loop.blocks(), options.engine, loop.now()),
+      paths_(out, hex8(number_)),
       pump_(loop, delegate<void()>::to<&session::on_pump>(*this)),
       timer_(loop, delegate<void()>::to<&session::on_timer>(*this)),
       resume_(loop, delegate<void()>::to<&session::on_resume_over>(*this)),
@@ -169,82 +166,20 @@ void session::forget_owner(subflow_owner& owner) noexcept {
         if (s->origin().owner == &owner) s->origin().owner = nullptr;
 }
 
-// A path is as good as the best of its subflows. One that has none keeps its last state, for when it comes back.
-// Of the subflows of one path: the best state, the sums.
-struct session::path_sum {
-    subflow_state state = subflow_state::stale;
-    duration quiet = duration::max(), rtt{0};
-    std::uint64_t sent = 0, declined = 0;
-    double rate = 0;
-    bool lives = false;
-};
-
 void session::look_at_paths() {
     look_again_at_ = loop_.now() + look_interval;
-    std::vector<path_sum> found(paths_.size());
+    std::vector<path_watch::sight> seen;
     bool owed = false;
     for (const auto& s : subflows_) {
         if (s->dead()) continue;
-        auto at = std::ranges::find(paths_, s->route(), &path_note::name);
-        if (at == paths_.end()) {
-            at = paths_.insert(at, {s->route()});
-            found.emplace_back();
-        }
-        path_sum& b = found[static_cast<std::size_t>(at - paths_.begin())];
-        const subflow_stats stats = engine_.stats(s->id());
-        b.lives = true;
-        owed = owed || stats.in_flight > 0;
-        b.state = std::min(b.state, stats.state);
-        b.quiet = std::min(b.quiet, loop_.now() - s->heard());
-        b.rtt = std::max(b.rtt, stats.srtt);
-        b.sent += stats.data_sent;
-        b.declined += stats.declined;
-        b.rate += stats.rate;
+        seen.push_back({s->route(), engine_.stats(s->id()), loop_.now() - s->heard()});
+        owed = owed || seen.back().stats.in_flight > 0;
     }
-    for (std::size_t i = 0; i < paths_.size(); ++i) {
-        if (!found[i].lives || found[i].state == paths_[i].state) continue;
-        const subflow_state was = std::exchange(paths_[i].state, found[i].state);
-        log_.write(found[i].state > was ? log_level::warn : log_level::info, "path",
-                   {{"name", paths_[i].name},
-                    {"state", name_of(found[i].state)},
-                    {"was", name_of(was)},
-                    {"quiet", seconds(found[i].quiet)},
-                    {"rtt", seconds(found[i].rtt)},
-                    {"session", hex8(number_)}});
-    }
-    if (loop_.now() - use_looked_at_ >= use_interval) look_at_use(found);
+    paths_.look(seen, loop_.now());
     if (!owed)
         silence_.cancel();
     else if (!silence_.armed())
         silence_.arm_in(silent_after);
-    for (std::size_t i = paths_.size(); i-- > 0 && paths_.size() > paths_remembered;)
-        if (!found[i].lives) paths_.erase(paths_.begin() + static_cast<std::ptrdiff_t>(i));
-}
-
-// A path that could carry something while much is sent, and is given nothing: why is worth a line.
-void session::look_at_use(const std::vector<path_sum>& sums) {
-    use_looked_at_ = loop_.now();
-    // A subflow that died took its counts along.
-    const auto since = [](std::uint64_t was, std::uint64_t is) { return is < was ? is : is - was; };
-    std::uint64_t total = 0;
-    for (std::size_t i = 0; i < paths_.size(); ++i)
-        total += since(paths_[i].sent, sums[i].sent);
-    for (std::size_t i = 0; i < paths_.size(); ++i) {
-        path_note& p = paths_[i];
-        const path_sum& s = sums[i];
-        const std::uint64_t sent = since(std::exchange(p.sent, s.sent), s.sent);
-        const std::uint64_t declined = since(std::exchange(p.declined, s.declined), s.declined);
-        if (!s.lives || total < use_bytes) continue;
-        const bool unused = declined > 0 && sent < total / 100;
-        if (std::exchange(p.unused, unused) == unused) continue;
-        log_.write(unused ? log_level::warn : log_level::info, "path",
-                   {{"name", p.name},
-                    {"state", unused ? "unused" : "used"},
-                    {"why", unused ? "what it is given arrives after all else" : "it helps again"},
-                    {"rtt", seconds(s.rtt)},
-                    {"rate", s.rate},
-                    {"session", hex8(number_)}});
-    }
 }
 
 void session::on_silence() {

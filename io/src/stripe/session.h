@@ -31,6 +31,7 @@
 #include <utility>
 #include <vector>
 
+#include "stripe/path_watch.h"
 #include "stripe/striped_stream.h"
 #include "stripe/subflow_driver.h"
 
@@ -120,10 +121,8 @@ class session {
     void sweep();
     void update_resume();
     void break_streams(error why);
-    // Logs the paths whose state has changed, and begins to wait for an answer where one is owed.
+    // Logs what has become of the paths, and begins to wait for an answer where one is owed.
     void look_at_paths();
-    struct path_sum;
-    void look_at_use(const std::vector<path_sum>& sums);
     void on_silence();
     // Remembers what a dying subflow carried, and logs it.
     void bury_stats(const subflow_driver& s, error why);
@@ -141,15 +140,8 @@ class session {
 
     std::vector<std::unique_ptr<subflow_driver>> subflows_;
     std::vector<subflow_info> dead_;  // the last few, for tables
-    // What was last logged of each path: the best state among its subflows.
-    struct path_note {
-        std::string name;
-        subflow_state state = subflow_state::good;
-        std::uint64_t sent = 0, declined = 0;  // when its use was last looked at
-        bool unused = false;
-    };
-    std::vector<path_note> paths_;
-    instant look_again_at_{}, use_looked_at_{};
+    path_watch paths_;
+    instant look_again_at_{};
     std::vector<std::pair<double, subflow_driver*>> order_;  // of transmit(), while it runs
     std::unordered_map<stream_id, striped_stream*> streams_;
 
