@@ -28,7 +28,7 @@ constexpr double tight_start_gain = 1.5, tight_gain = 1.15;
 constexpr duration confirmation_delay = 10ms;
 constexpr duration frame_time = 5ms;
 // All that for what comes late. Where much comes in no time a confirmation is never late, and more than this only falls out of caches (measured
-// over loopback: a tenth slower with 1 MiB).
+// over loopback: some percent slower with 1 MiB).
 constexpr double most_slack = 128 * kib;
 constexpr std::size_t smallest_frame = 4 * kib;
 // Of a subflow that knows nothing: a frame that fits into the first flight.
