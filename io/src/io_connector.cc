@@ -1,10 +1,9 @@
 #include <libp/io_connector.h>
-
+#include <libp/number.h>
 #include <libp/pipe_socket.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <mutex>
 #include <utility>
 
@@ -33,11 +32,8 @@ result<std::optional<socket_address>> address_of(const endpoint& to) {
         if (!at) return at.error();
         return std::optional(*at);
     }
-    std::uint16_t port = 0;
-    const char* end = to.where.port.data() + to.where.port.size();
-    auto [rest, bad] = std::from_chars(to.where.port.data(), end, port);
-    if (bad == std::errc{} && rest == end)
-        if (result<socket_address> at = socket_address::from_ip(to.where.host, port))
+    if (const auto port = number_of<std::uint16_t>(to.where.port))
+        if (result<socket_address> at = socket_address::from_ip(to.where.host, *port))
             return std::optional(*at);
     return std::optional<socket_address>();
 }

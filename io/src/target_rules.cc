@@ -1,7 +1,7 @@
+#include <libp/number.h>
 #include <libp/target_rules.h>
 
 #include <algorithm>
-#include <charconv>
 #include <initializer_list>
 #include <optional>
 #include <span>
@@ -101,15 +101,6 @@ bool is_elsewhere(const ip& address) noexcept {
     return within(a, v6_unique_local) || (within(a, v6_global) && !within(a, v6({0x2001, 0}, 32)));
 }
 
-template <class T>
-std::optional<T> number(std::string_view text) noexcept {
-    T value = 0;
-    const char* end = text.data() + text.size();
-    const auto [stop, failure] = std::from_chars(text.data(), end, value);
-    if (text.empty() || failure != std::errc{} || stop != end) return std::nullopt;
-    return value;
-}
-
 bool is_name_char(char c) noexcept {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
 }
@@ -138,8 +129,8 @@ using port_range = std::pair<std::uint16_t, std::uint16_t>;
 // "22", "80-90"
 std::optional<port_range> parse_range(std::string_view text) noexcept {
     const std::size_t dash = text.find('-');
-    const auto first = number<std::uint16_t>(text.substr(0, dash));
-    const auto last = dash == text.npos ? first : number<std::uint16_t>(text.substr(dash + 1));
+    const auto first = number_of<std::uint16_t>(text.substr(0, dash));
+    const auto last = dash == text.npos ? first : number_of<std::uint16_t>(text.substr(dash + 1));
     if (!first || !last || *first == 0 || *first > *last) return std::nullopt;
     return port_range{*first, *last};
 }
@@ -176,7 +167,7 @@ result<target_name> target_name::parse(std::string_view text) {
     const error malformed{reason::invalid};
     const auto split = split_host_port(text, false);
     if (!split) return malformed;
-    const auto port = number<std::uint16_t>(split->port);
+    const auto port = number_of<std::uint16_t>(split->port);
     if (!port || *port == 0) return malformed;
     target_name t{small_letters(split->host), *port};
     if (text.front() == '[') {
@@ -203,7 +194,7 @@ std::string target_rules::parse_place(std::string_view text, rule& to) {
         if (to.name.ends_with('.')) to.name.pop_back();
         // What ends in a number is read as an address, not looked up (RFC 1123, section 2.1).
         if (to.name.empty() || !is_name(std::string_view(to.name).substr(1)) ||
-            number<std::uint64_t>(std::string_view(to.name).substr(to.name.rfind('.') + 1)))
+            number_of<std::uint64_t>(std::string_view(to.name).substr(to.name.rfind('.') + 1)))
             return quoted(text) + " is not a domain, such as .example.com";
         return {};
     }
@@ -217,7 +208,7 @@ std::string target_rules::parse_place(std::string_view text, rule& to) {
         return quoted(text) + " is not a network (10.0.0.0/8), a domain (.example.com) or 'public'";
     to.network = at->ip_bytes();
     const unsigned most = at->family() == address_family::ipv4 ? 32 : 128;
-    const auto bits = slash == text.npos ? most : number<unsigned>(text.substr(slash + 1));
+    const auto bits = slash == text.npos ? most : number_of<unsigned>(text.substr(slash + 1));
     if (!bits || *bits > most)
         return quoted(text) + " has no prefix of 0 to " + std::to_string(most) + " bits";
     to.bits = *bits + 128 - most;

@@ -1,3 +1,4 @@
+#include <libp/number.h>
 #include <libp/socket_address.h>
 
 #include "os_calls.h"
@@ -9,7 +10,6 @@
 #include <sys/un.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstddef>
 #include <cstring>
 #include <optional>
@@ -32,19 +32,10 @@ T load(const sockaddr* raw, std::size_t size = sizeof(T)) noexcept {
     return out;
 }
 
-template <class T>
-std::optional<T> number(std::string_view text) noexcept {
-    T value = 0;
-    const char* end = text.data() + text.size();
-    const auto [stop, failure] = std::from_chars(text.data(), end, value);
-    if (text.empty() || failure != std::errc{} || stop != end) return std::nullopt;
-    return value;
-}
-
 // An interface's name, or its number.
 std::optional<std::uint32_t> zone_index(const std::string& zone) noexcept {
     if (const unsigned index = if_nametoindex(zone.c_str())) return index;
-    const auto index = number<std::uint32_t>(zone);
+    const auto index = number_of<std::uint32_t>(zone);
     return index && *index != 0 ? index : std::nullopt;
 }
 
@@ -70,7 +61,7 @@ result<socket_address> socket_address::parse(std::string_view text) {
         return from_path(text);
     const auto split = split_host_port(text, false);
     if (!split) return split.error();
-    const auto port = number<std::uint16_t>(split->port);
+    const auto port = number_of<std::uint16_t>(split->port);
     if (!port) return error{reason::invalid};
     return from_ip(split->host, *port);
 }

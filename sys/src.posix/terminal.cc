@@ -1,10 +1,9 @@
+#include <libp/number.h>
 #include <libp/terminal.h>
 
 #include <unistd.h>
 
-#include <charconv>
 #include <cstdlib>
-#include <string_view>
 
 // The size of a window is not in POSIX.1-2008, but wherever there are windows this is how to ask.
 #if __has_include(<sys/ioctl.h>)
@@ -24,10 +23,7 @@ int terminal_width([[maybe_unused]] fd_type fd) noexcept {
     if (ioctl(fd, TIOCGWINSZ, &window) == 0 && window.ws_col > 0) return window.ws_col;
 #endif
     if (const char* columns = std::getenv("COLUMNS")) {
-        const std::string_view text = columns;
-        int width = 0;
-        const auto [end, failure] = std::from_chars(text.begin(), text.end(), width);
-        if (failure == std::errc{} && end == text.end() && width > 0) return width;
+        if (const auto width = number_of<int>(columns); width && *width > 0) return *width;
     }
     return usual_width;
 }

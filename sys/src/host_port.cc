@@ -1,6 +1,5 @@
+#include <libp/number.h>
 #include <libp/socket_address.h>
-
-#include <charconv>
 
 namespace libp {
 
@@ -22,10 +21,7 @@ bool is_number(std::string_view text) noexcept {
 
 // A number up to 65535, or a service name as IANA writes them ("http", "http-alt").
 bool is_port(std::string_view text) noexcept {
-    if (is_number(text)) {
-        std::uint16_t port = 0;
-        return std::from_chars(text.data(), text.data() + text.size(), port).ec == std::errc{};
-    }
+    if (is_number(text)) return number_of<std::uint16_t>(text).has_value();
     if (text.empty() || !is_letter(text[0])) return false;
     for (char c : text)
         if (!is_letter(c) && !is_digit(c) && c != '-' && c != '_' && c != '.' && c != '+')

@@ -5,6 +5,7 @@
 #include <libp/delegate.h>
 #include <libp/endian.h>
 #include <libp/flags.h>
+#include <libp/number.h>
 #include <libp/result.h>
 #include <libp/time.h>
 #include <libp/types.h>
@@ -145,6 +146,16 @@ TEST(version_test, is_three_numbers) {
     unsigned major, minor, patch;
     char rest;
     EXPECT_EQ(std::sscanf(version(), "%u.%u.%u%c", &major, &minor, &patch, &rest), 3) << version();
+}
+
+TEST(number_test, is_all_of_the_text_or_none) {
+    EXPECT_EQ(number_of<std::uint16_t>("0"), 0);
+    EXPECT_EQ(number_of<std::uint16_t>("0080"), 80);
+    EXPECT_EQ(number_of<std::uint16_t>("65535"), 65535);
+    EXPECT_EQ(number_of<int>("-7"), -7);
+    for (const char* bad :
+         {"", " 1", "1 ", "+1", "-1", "1x", "0x1", "65536", "99999999999999999999"})
+        EXPECT_EQ(number_of<std::uint16_t>(bad), std::nullopt) << bad;
 }
 
 }  // namespace
