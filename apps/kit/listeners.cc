@@ -51,7 +51,8 @@ listeners::listeners(event_loop& loop, const log& out, const stack_spec& at, con
       tls_(tls),
       arrived_(arrived),
       most_(most),
-      strangers_(loop, most.strangers, arrival::to<&listeners::on_shaken>(*this)) {}
+      strangers_(loop, most.strangers, arrival::to<&listeners::on_shaken>(*this)),
+      trouble_quiet_(loop, delegate<void()>::to<&listeners::log_trouble>(*this)) {}
 
 listeners::~listeners() {
     for (auto& l : open_)
@@ -133,6 +134,7 @@ void listeners::close() {
         loop_.retire(std::move(l));
     }
     open_.clear();
+    trouble_quiet_.cancel();
     strangers_.clear();
 }
 
@@ -170,10 +172,23 @@ void listeners::turn_away(unique_fd fd) {
 }
 
 void listeners::on_trouble(error why) {
-    if (why)
-        log_.write(log_level::warn, "listen", {{"paused", to_string(why)}});
+    if (why) {
+        ++troubled_;
+        trouble_ = why;
+    } else {
+        --troubled_;
+    }
+    if (!trouble_quiet_.armed()) log_trouble();
+}
+
+void listeners::log_trouble() {
+    if (trouble_logged_ == (troubled_ > 0)) return;
+    trouble_logged_ = !trouble_logged_;
+    if (trouble_logged_)
+        log_.write(log_level::warn, "listen", {{"paused", to_string(trouble_)}});
     else
         log_.write(log_level::info, "listen", {{"paused", "no longer"}});
+    trouble_quiet_.arm_in(1s);
 }
 
 }  // namespace libp::app

@@ -8,6 +8,9 @@
 // places. Of those there are at most `strangers` at once, and so many who fail (failure_budget.h); whoever comes above that is turned
 // away with a reset, as is whoever comes while there are `pipes` with the same credentials: what all of them hold is bounded by these two.
 //
+// Being out of descriptors is logged, and its end: at once what is news, and then for a second nothing, because at the limit
+// the one follows the other with every connection that ends.
+//
 // TCP options are set once, on the listening socket, where the system lets accepted sockets inherit them.
 
 #include <kit/failure_budget.h>
@@ -62,6 +65,7 @@ class listeners {
     void on_shaken(std::unique_ptr<io_pipe> pipe, const socket_address& peer);
     void turn_away(unique_fd fd);
     void on_trouble(error why);
+    void log_trouble();
 
     event_loop& loop_;
     const log& log_;
@@ -74,6 +78,10 @@ class listeners {
     failure_budget failures_;
     std::uint64_t turned_away_ = 0;  // and not logged yet
     instant log_next_{};
+    std::size_t troubled_ = 0;  // so many of them cannot accept
+    error trouble_{};           // why, as the last one said
+    bool trouble_logged_ = false;
+    timer trouble_quiet_;  // nothing is logged of it until then
     std::vector<std::unique_ptr<io_listener>> open_;
     bool closed_ = false;
 };

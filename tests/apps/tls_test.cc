@@ -13,17 +13,12 @@
 #include <filesystem>
 #include <fstream>
 
+#include "support/log_lines.h"
+
 namespace libp::app {
 namespace {
 
 namespace fs = std::filesystem;
-
-struct no_lines final : log_sink {
-    void write(log_level, std::string_view topic, log_fields fields) override {
-        lines.push_back(format_text("", log_level::info, topic, fields));
-    }
-    std::vector<std::string> lines;
-};
 
 struct tls_options_test : testing::Test {
     tls_options_test() {
@@ -48,7 +43,7 @@ struct tls_options_test : testing::Test {
 
     std::string folder;
     event_loop loop;
-    no_lines lines;
+    log_lines lines;
     log out{lines, log_level::info};
 };
 

@@ -2,14 +2,13 @@
 
 #include <gtest/gtest.h>
 #include <poll.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <optional>
 #include <vector>
 
+#include "support/no_descriptors.h"
 #include "support/sim_poller.h"
 
 namespace libp {
@@ -122,28 +121,6 @@ TEST_F(listener, destroyed_it_accepts_no_more) {
 }
 
 // -- out of descriptors ------------------------------------------------------------------------------
-
-// While it lives, this process can open no descriptor.
-class no_descriptors {
-  public:
-    no_descriptors() {
-        EXPECT_EQ(getrlimit(RLIMIT_NOFILE, &before_), 0);
-        rlimit low = before_;
-        low.rlim_cur = 200;
-        EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
-        for (;;) {
-            unique_fd fd(dup(STDERR_FILENO));
-            if (!fd) break;
-            hoard_.push_back(std::move(fd));
-        }
-    }
-    ~no_descriptors() { EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &before_), 0); }
-    void spare_one() { hoard_.pop_back(); }
-
-  private:
-    rlimit before_{};
-    std::vector<unique_fd> hoard_;
-};
 
 TEST_F(listener, out_of_descriptors_it_waits_and_does_not_spin) {
     for (int episode = 1; episode <= 2; ++episode) {

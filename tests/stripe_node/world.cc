@@ -116,15 +116,6 @@ void link::forward(io_pipe& from, io_pipe& to, chain& held) {
 
 // -- logs and nodes -------------------------------------------------------------------------------
 
-void log_lines::write(log_level level, std::string_view topic, log_fields fields) {
-    lines.push_back(format_text("", level, topic, fields));
-}
-
-std::size_t log_lines::count(std::string_view part) const {
-    return static_cast<std::size_t>(std::ranges::count_if(
-        lines, [part](const std::string& l) { return l.find(part) != std::string::npos; }));
-}
-
 node_end::node_end(event_loop& l, const node_options& options)
     : loop(l), it(l, out, options, node::stream_handler::to<&node_end::on_stream>(*this)) {
     answer.send_seed = 2;

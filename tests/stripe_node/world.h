@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "support/log_lines.h"
 #include "support/sim_poller.h"
 
 namespace libp::stripe {
@@ -99,14 +100,6 @@ class subflow_diary final : public subflow_owner {
 
     std::vector<std::uint64_t> ready;
     std::vector<entry> gone;
-};
-
-// Log lines as text, without the time.
-class log_lines final : public log_sink {
-  public:
-    void write(log_level level, std::string_view topic, log_fields fields) override;
-    std::size_t count(std::string_view part) const;
-    std::vector<std::string> lines;
 };
 
 // A node that keeps, or talks over, what its peer opens.
