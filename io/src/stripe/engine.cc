@@ -268,15 +268,7 @@ io_result engine::read(stream_id id, chain& to, std::size_t max, instant now) {
     if (!s) return io_result::broken(e.broken_ ? e.broken_ : error{reason::local_abort});
     check(!s->flow, "datagrams are not read as bytes");
     chain& ready = s->recv.ready();
-    if (ready.empty()) {
-        if (!s->recv.complete()) {
-            s->recv.told_readable = false;
-            return io_result::again();
-        }
-        s->recv.fin_read = true;
-        e.end_if_finished(*s);
-        return io_result::fin();
-    }
+    if (ready.empty()) return e.read_nothing(*s);
     const std::size_t n = std::min(max, ready.size());
     ready.move_front(to, n);
     e.held_ -= n;

@@ -316,15 +316,7 @@ io_result engine::next_datagram(stream_id id, chain& to, instant now) {
     datagram_queue& in = s->flow->in;
     while (!in.empty() && in[0].deadline <= now)
         e.drop_unread(*s);
-    if (in.empty()) {
-        if (!s->recv.complete()) {
-            s->recv.told_readable = false;
-            return io_result::again();
-        }
-        s->recv.fin_read = true;
-        e.end_if_finished(*s);
-        return io_result::fin();
-    }
+    if (in.empty()) return e.read_nothing(*s);
     const std::size_t size = in[0].payload.size();
     e.take_in(*s, to);
     if (in.empty()) {

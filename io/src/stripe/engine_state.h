@@ -77,6 +77,8 @@ struct engine::state {
     void break_session(error why, wire::code code, bool tell_peer);
     void queue_reset(const reset_notice& r);
     void tell_readable(stream& s);
+    // What a read says where nothing is at hand: again, or fin.
+    io_result read_nothing(stream& s);
     void tell_writable(stream& s);
     // The application read so much of it.
     void consumed(stream& s, std::size_t n, instant now);

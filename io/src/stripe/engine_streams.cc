@@ -121,6 +121,16 @@ void engine::state::tell_readable(stream& s) {
     emit(event::kind::stream_readable, s.id);
 }
 
+io_result engine::state::read_nothing(stream& s) {
+    if (!s.recv.complete()) {
+        s.recv.told_readable = false;
+        return io_result::again();
+    }
+    s.recv.fin_read = true;
+    end_if_finished(s);
+    return io_result::fin();
+}
+
 void engine::state::tell_writable(stream& s) {
     if (!s.send.wants_room || s.send.unsent().size() > s.send.bound / 2) return;
     s.send.wants_room = false;
