@@ -525,6 +525,32 @@ TEST(StripeSession, ADeadButOpenSubflowIsGivenUp) {
     EXPECT_EQ(w.a.lines.count("end=timed_out"), 1u);
 }
 
+TEST(StripeSession, ADroppedSubflowIsNotReset) {
+    struct watched final : forwarding_pipe {
+        watched(std::unique_ptr<io_pipe> lower, int& count)
+            : forwarding_pipe(std::move(lower)), resets(count) {}
+        void reset() override {
+            ++resets;
+            forwarding_pipe::reset();
+        }
+        int& resets;
+    };
+    world w;
+    int resets = 0;
+    subflow_diary ours, theirs;
+    link& l = w.links.emplace_back(w.loop);
+    w.a.it.adopt(std::make_unique<watched>(l.take_a(), resets), "memory", &ours, 1);
+    w.b.it.adopt(std::make_unique<watched>(l.take_b(), resets), "memory", &theirs, 1);
+    talker& t = w.open({.to_send = 10'000'000});
+    ASSERT_TRUE(w.run([&] { return l.moved() > 1'000'000; }));
+    w.join();
+    w.a.it.drop(ours, 1);
+    ASSERT_TRUE(w.run([&] { return ours.gone.size() == 1 && theirs.gone.size() == 1; }));
+    ASSERT_TRUE(w.run([&] { return t.sent() == 10'000'000 && t.fin_received(); }));
+    EXPECT_TRUE(t.exact());
+    EXPECT_EQ(resets, 0) << "what was on its way, confirmations among it, would be lost by one";
+}
+
 TEST(StripeSession, ACleanCloseLosesNothing) {
     world w;
     w.join_many(3);

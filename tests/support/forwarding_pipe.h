@@ -22,6 +22,7 @@ class forwarding_pipe : public io_pipe {
     void send_fin() override { lower_->send_fin(); }
     void reset() override { lower_->reset(); }
     void keep_unsent(std::size_t most) override { lower_->keep_unsent(most); }
+    bool get_tcp_state(tcp_state& to) const noexcept override { return lower_->get_tcp_state(to); }
     error why() const noexcept override { return lower_->why(); }
     void describe(std::string& out) const override { lower_->describe(out); }
     std::string peer_identity() const override { return lower_->peer_identity(); }

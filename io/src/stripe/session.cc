@@ -130,6 +130,12 @@ void session::bury_stats(const subflow_driver& s, error why) {
                 {"dur", seconds(loop_.now() - s.since())}});
 }
 
+void session::part_with(subflow_driver& s, error why) {
+    bury_stats(s, why);
+    joining_pipe::parts rest = s.part(why);
+    keeper_.part(std::move(rest.pipe), std::move(rest.unsent));
+}
+
 // One at a time, because the owner may come back with another subflow or take an owner out.
 void session::sweep() {
     const auto dead = [](const auto& s) { return s->dead(); };
@@ -302,8 +308,12 @@ void session::settle() {
     }
     if (!over_) {
         for (const auto& s : subflows_)
-            if (!s->dead() && s->drained() && engine_.drained(s->id()))
-                lose(*s, {reason::local_abort});
+            if (!s->dead() && s->drained() && engine_.drained(s->id())) {
+                // Not by a reset: the confirmation that the peer waits for is on its way.
+                part_with(*s, {reason::local_abort});
+                engine_.subflow_down(s->id(), loop_.now());
+                later();
+            }
     }
     settling_ = false;
     sweep();
@@ -390,9 +400,7 @@ void session::end(error why) {
         for (std::size_t n = 0; n < batches_per_pump && s->transmit() > 0; ++n) {
         }
         if (s->dead()) continue;
-        bury_stats(*s, why);
-        joining_pipe::parts rest = s->part(why);
-        keeper_.part(std::move(rest.pipe), std::move(rest.unsent));
+        part_with(*s, why);
     }
     pump_.cancel();
     timer_.cancel();

@@ -126,6 +126,8 @@ class session {
     void on_silence();
     // Remembers what a dying subflow carried, and logs it.
     void bury_stats(const subflow_driver& s, error why);
+    // Gives up its pipe, which is closed when all that was given to it is sent.
+    void part_with(subflow_driver& s, error why);
 
     event_loop& loop_;
     const log& log_;
