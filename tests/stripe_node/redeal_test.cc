@@ -9,10 +9,11 @@ namespace {
 
 // Two paths to one server, two subflows on each.
 struct two_paths : real_world {
-    explicit two_paths(duration trial = 200ms)
-        : s(loop),
+    explicit two_paths(duration t = 200ms)
+        : trial(t),
+          s(loop),
           d(loop, names, client.it, client.out, {{s.where(), {}, "full"}, {s.where(), {}, "lossy"}},
-            {.subflows = 4, .trial = trial}) {}
+            {.subflows = 4, .trial = t}) {}
 
     std::size_t up(std::string_view path) const {
         std::size_t n = 0;
@@ -31,6 +32,14 @@ struct two_paths : real_world {
             d.subflow_limited(token, subflow_limit::window);
     }
 
+    // So that half of what is carried afterwards is carried before.
+    std::unique_ptr<talker> talk_from_half_of_the_trial() {
+        run([] { return false; }, trial / 2);
+        return std::make_unique<talker>(loop, client.it.open_stream({}, 5s),
+                                        talker::plan{.to_send = 100'000'000'000});
+    }
+
+    const duration trial;
     server s;
     dialer d;
 };
@@ -39,12 +48,37 @@ TEST(Redealing, AFullPathGivesOneToALossyOne) {
     two_paths w;
     ASSERT_TRUE(w.run([&] { return w.d.up() == 4; }));
     w.hold_back_lossy();
+    const auto t = w.talk_from_half_of_the_trial();
     EXPECT_TRUE(w.dealt(1, 3));
-    // It cost nothing, so it stays; and the last one is not given away.
+    // It paid, so it stays; and the last one is not given away.
+    w.run([&] { return false; }, 2 * w.trial);
     w.hold_back_lossy();
-    EXPECT_FALSE(w.run([&] { return w.d.up() != 4; }, 1s));
+    EXPECT_FALSE(w.run([&] { return w.d.up() != 4; }, 3 * w.trial));
     EXPECT_EQ(w.up("full"), 1u);
-    EXPECT_TRUE(w.client.lines.count("state=dealt") > 0);
+    EXPECT_EQ(w.client.lines.count("state=dealt"), 1u);
+}
+
+TEST(Redealing, NothingIsDealtWhereNothingIsCarried) {
+    two_paths w;
+    ASSERT_TRUE(w.run([&] { return w.d.up() == 4; }));
+    for (int i = 0; i < 3; ++i) {
+        w.hold_back_lossy();
+        EXPECT_FALSE(w.run([&] { return w.up("full") != 2; }, 2 * w.trial));
+    }
+    EXPECT_EQ(w.client.lines.count("state=dealt"), 0u);
+}
+
+TEST(Redealing, ANewcomerThatDiesIsReplaced) {
+    two_paths w;
+    ASSERT_TRUE(w.run([&] { return w.d.up() == 4; }));
+    w.hold_back_lossy();
+    const auto t = w.talk_from_half_of_the_trial();
+    ASSERT_TRUE(w.dealt(1, 3));
+    constexpr std::uint64_t newcomer = 4;
+    w.client.it.drop(w.d, newcomer);
+    ASSERT_TRUE(w.run([&] { return w.d.up() == 3; }));
+    EXPECT_TRUE(w.dealt(1, 3)) << "it is dialled again, and costs nobody his place";
+    EXPECT_FALSE(w.run([&] { return w.d.up() != 4; }, 3 * w.trial));
 }
 
 TEST(Redealing, WhatDidNotPayIsUndone) {

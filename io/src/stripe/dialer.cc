@@ -151,6 +151,7 @@ void dialer::core::ready(place& p) {
     over.probe = nullptr;
     if (std::exchange(over.failing, false))
         out.write(log_level::info, "path", {{"name", over.path.name}, {"state", "up"}});
+    if (p.leaving) return give_up(p);
     leave_for(p);
     if (over.up > 1 || stopped) return;
     for (const auto& other : places) {
@@ -163,7 +164,7 @@ void dialer::core::ready(place& p) {
 void dialer::core::gone(place& p, error why) {
     const bool was_up = p.now == phase::up;
     if (was_up) --p.over.up;
-    if (std::exchange(p.leaving, false)) {
+    if (was_up && std::exchange(p.leaving, false)) {
         p.now = phase::stopped;
         return;
     }

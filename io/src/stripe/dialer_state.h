@@ -55,7 +55,7 @@ struct dialer::core {
         duration wait;
         instant up_since{}, failed_at{};
         subflow_limit limit = subflow_limit::unknown;
-        bool leaving = false;  // it was given up, for one on another path
+        bool leaving = false;  // it is one too many: given up as soon as it is up
         std::unique_ptr<io_connector> connecting;
     };
 
@@ -79,6 +79,7 @@ struct dialer::core {
     struct deal {
         place* comes;
         place* leaves;
+        bool made = false;  // it came, and the other was told to leave
     };
     // Of a trial: counting before, waiting until it has settled, counting after.
     enum class trial : std::uint8_t { none, before, settling, after };
@@ -87,7 +88,8 @@ struct dialer::core {
     void consider_deals();
     void on_trial();
     void make(route& from, route& over, const char* why);
-    void leave_for(const place& p);
+    void give_up(place& p);
+    void leave_for(place& p);
     void judge(double rate);
     duration jittered(duration d);
 

@@ -7,6 +7,9 @@
 
 namespace libp::stripe {
 
+// With less there is nothing to be gained, and nothing to judge a trial by.
+constexpr double least_carried = 256 * kib;
+
 std::vector<std::pair<dialer::core::route*, dialer::core::route*>> dialer::core::possible_deals() {
     std::vector<dealt_path> now;
     for (const route& r : routes) {
@@ -14,7 +17,7 @@ std::vector<std::pair<dialer::core::route*, dialer::core::route*>> dialer::core:
                      .keeps = loop.now() < r.gives_again_at,
                      .rank = r.path.rank};
         for (const auto& p : places) {
-            if (&p->over != &r || p->now != phase::up) continue;
+            if (&p->over != &r || p->now != phase::up || p->leaving) continue;
             ++d.up;
             if (p->limit == subflow_limit::window) ++d.window;
             if (p->limit == subflow_limit::path) ++d.path;
@@ -44,6 +47,7 @@ void dialer::core::on_trial() {
         case trial::none:
             return;
         case trial::before:
+            if (rate * seconds(options.trial) < least_carried) return;
             rate_before = rate;
             for (const auto& [from, over] : possible_deals())
                 make(*from, *over, "congestion windows hold it back");
@@ -81,27 +85,30 @@ void dialer::core::make(route& from, route& over, const char* why) {
     enqueue(comes);
 }
 
+void dialer::core::give_up(place& p) {
+    p.leaving = true;
+    if (p.now == phase::up) to.drop(owner, p.token);
+}
+
 // If what was to leave has died meanwhile, it is being dialled again, and the newcomer is one too many.
-void dialer::core::leave_for(const place& p) {
-    const auto at = std::ranges::find(deals, &p, &deal::comes);
+void dialer::core::leave_for(place& p) {
+    const auto at =
+        std::ranges::find_if(deals, [&p](const deal& d) { return d.comes == &p && !d.made; });
     if (at == deals.end()) return;
-    place& victim = at->leaves->now == phase::up ? *at->leaves : *at->comes;
-    victim.leaving = true;
-    to.drop(owner, victim.token);
-    if (trial_now == trial::none) deals.erase(at);
+    at->made = at->leaves->now == phase::up && !at->leaves->leaving;
+    give_up(at->made ? *at->leaves : p);
+    if (!at->made || trial_now == trial::none) deals.erase(at);
 }
 
 void dialer::core::judge(double rate) {
-    // Those of which the newcomer is not up go on by themselves.
-    const auto rest = std::stable_partition(
-        deals.begin(), deals.end(), [](const deal& d) { return d.comes->now != phase::up; });
-    const std::vector<deal> made(rest, deals.end());
-    deals.erase(rest, deals.end());
-    if (rate >= rate_before) return;
-    for (const deal& d : made) {
-        if (d.leaves->now != phase::stopped) continue;
-        d.leaves->over.gives_again_at = loop.now() + options.no_trial;
-        make(d.comes->over, d.leaves->over, "all paths together carried less without");
+    const std::vector<deal> tried = std::exchange(deals, {});
+    for (const deal& d : tried) {
+        if (!d.made) {
+            give_up(*d.comes);  // it did not come up in all that time
+        } else if (rate < rate_before) {
+            d.leaves->over.gives_again_at = loop.now() + options.no_trial;
+            make(d.comes->over, d.leaves->over, "all paths together carried less without");
+        }
     }
 }
 
