@@ -46,7 +46,7 @@ TEST_F(listeners_test, at_the_limit_a_second_has_one_line_and_the_last_is_true) 
     knock();
     // A sanitizer that meets a class for the first time needs descriptors itself.
     ASSERT_TRUE(run_until([&] { return in.size() == 1; }));
-    out.write(log_level::info, "test", {});
+    door.log_open("main");
     for (std::size_t i = 1; i < crowd; ++i)
         knock();
     {
