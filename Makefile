@@ -118,8 +118,13 @@ $(BIN)/lab-%: $(OBJ)/tests/lab/%.o
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CXX) $(LDFLAGS_ALL) -o $@ $^
 
+# The tests of a lower layer are linked with what it may see and nothing above, so that a call upward does not link.
+LOW_LAYERS := core data sys evl
+LOW_SUP    := tests/support/sim_poller.cc
+low_src     = $(foreach l,$(SEES_$(1)),$(call sources_of,$(l))) $(if $(filter evl,$(1)),$(LOW_SUP))
+linked_to   = $(call objects,$(if $(filter $(LOW_LAYERS),$(1)),$(call low_src,$(1)),$(SUP_SRC) $(KIT_SRC))) $(if $(filter $(LOW_LAYERS),$(1)),,$(LIBP))
 define test_rule
-$(BIN)/test-$(1): $(call objects,$(wildcard tests/$(1)/*.cc) $(SUP_SRC) $(KIT_SRC)) $(LIBP)
+$(BIN)/test-$(1): $(call objects,$(wildcard tests/$(1)/*.cc)) $(call linked_to,$(1))
 	@mkdir -p $$(@D)
 	$$(call say,LINK,$$@)$$(CXX) $$(LDFLAGS_ALL) -o $$@ $$^ -lgtest -lgtest_main $$(LIBS)
 endef
