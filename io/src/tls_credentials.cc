@@ -5,12 +5,14 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 
 #include "tls_settings.h"
 
 namespace libp {
 namespace {
+
+// Thousands of keys.
+constexpr std::size_t most_key_text = 1 * mib;
 
 // Reads the keys of a file that not everybody may read.
 bool read_keys(const std::string& file, std::vector<tls_key>& to, tls_fault& wrong) {
@@ -25,14 +27,21 @@ bool read_keys(const std::string& file, std::vector<tls_key>& to, tls_fault& wro
         wrong = {file + ": a key file that others may use", true};
         return false;
     }
-    std::ifstream in(file);
-    std::ostringstream text;
-    if (in) text << in.rdbuf();
-    if (!in) {
-        wrong.what = file + ": cannot be read";
+    secret_text buffer(4 * kib), text;
+    std::ifstream in;
+    in.rdbuf()->pubsetbuf(buffer.data(), static_cast<std::streamsize>(buffer.size()));
+    in.open(file);
+    while (in && text.size() <= most_key_text) {
+        const std::size_t had = text.size();
+        text.resize(had + buffer.size());
+        in.read(text.data() + had, static_cast<std::streamsize>(buffer.size()));
+        text.resize(had + static_cast<std::size_t>(in.gcount()));
+    }
+    if (!in.eof()) {
+        wrong.what = file + (in ? ": too large for a key file" : ": cannot be read");
         return false;
     }
-    const std::string what = parse_tls_keys(text.str(), to);
+    const std::string what = parse_tls_keys({text.data(), text.size()}, to);
     if (!what.empty()) wrong.what = file + ": " + what;
     return what.empty();
 }
@@ -52,7 +61,7 @@ tls_credentials::tls_credentials(const tls_library& library, const tls_options& 
     : library_(library),
       options_(options),
       transport_(make_tls_transport_method(library.call())),
-      nobodys_key_{{}, std::vector<std::uint8_t>(32)} {
+      nobodys_key_{{}, secret_bytes(32)} {
     fill_random(nobodys_key_.secret);
 }
 

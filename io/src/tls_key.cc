@@ -20,8 +20,9 @@ std::optional<unsigned> hex_value(char c) {
     return static_cast<unsigned>(at);
 }
 
-bool parse_hex(std::string_view text, std::vector<std::uint8_t>& to) {
+bool parse_hex(std::string_view text, secret_bytes& to) {
     if (text.size() % 2 != 0) return false;
+    to.reserve(text.size() / 2);
     for (std::size_t i = 0; i < text.size(); i += 2) {
         const auto high = hex_value(text[i]), low = hex_value(text[i + 1]);
         if (!high || !low) return false;

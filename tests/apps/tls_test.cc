@@ -104,6 +104,7 @@ TEST_F(tls_options_test, mistakes_have_their_status) {
     const std::string exposed = key_file("exposed", std::string(64, '7'));
     fs::permissions(exposed, fs::perms::others_read, fs::perm_options::add);
     const std::string bad = key_file("bad", "laptop:12345678\n");
+    const std::string huge = key_file("huge", std::string(2 * mib, '\n'));
     struct mistake {
         std::vector<std::string> arguments;
         int status;
@@ -116,6 +117,8 @@ TEST_F(tls_options_test, mistakes_have_their_status) {
         {{"-s", "127.0.0.1:0", "--psk-file", exposed}, 77, "hint: chmod 600 " + exposed},
         {{"-s", "127.0.0.1:0", "--psk-file", bad}, 78, bad + ": line 1: "},
         {{"-s", "127.0.0.1:0", "--psk-file", folder + "/none"}, 78, "no such file"},
+        {{"-s", "127.0.0.1:0", "--psk-file", folder}, 78, "cannot be read"},
+        {{"-s", "127.0.0.1:0", "--psk-file", huge}, 78, "too large"},
         {{"-s", "127.0.0.1:0", "--tls"}, 78, "needs a certificate"},
         {{"-s", "127.0.0.1:0", "--tls", "--cert", bad}, 78, "no certificate"},
     };

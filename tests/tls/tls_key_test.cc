@@ -14,9 +14,9 @@ TEST(tls_key_test, reads_a_key_a_line) {
               "");
     ASSERT_EQ(keys.size(), 3u);
     EXPECT_EQ(keys[0].id, "laptop");
-    EXPECT_EQ(keys[0].secret, std::vector<std::uint8_t>(32, 0x55));
+    EXPECT_EQ(keys[0].secret, secret_bytes(32, 0x55));
     EXPECT_EQ(keys[1].id, "desk:top");
-    EXPECT_EQ(keys[1].secret, std::vector<std::uint8_t>(16, 0xaa));
+    EXPECT_EQ(keys[1].secret, secret_bytes(16, 0xaa));
     EXPECT_EQ(keys[2].id, "default");
     EXPECT_EQ(keys[2].secret.size(), 64u);
 }

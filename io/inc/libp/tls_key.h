@@ -2,6 +2,7 @@
 
 // What two ends can know each other by without certificate authorities: a shared key, or the hash of a public key.
 
+#include <libp/secret.h>
 #include <libp/types.h>
 
 #include <array>
@@ -15,7 +16,7 @@ namespace libp {
 // A secret that both ends have, and what it is called on the wire. The name is no secret.
 struct tls_key {
     std::string id;
-    std::vector<std::uint8_t> secret;
+    secret_bytes secret;
 };
 
 // The text of a key file: a key a line, `id:hex` or bare hex (then its id is "default"), 128 to 512 bits; empty lines, and those that begin
