@@ -270,6 +270,38 @@ TEST(estimator, the_allowance_fills_the_path_and_little_more) {
         }
 }
 
+// Beyond another round trip, that is, which is what a connection needs while it repairs a loss.
+TEST(estimator, round_trips_that_vary_have_more_room_unless_only_losses_make_them_vary) {
+    path p;
+    p.settle(1e6, 40ms);
+    for (int n = 0; n < 60; ++n)
+        p.round(40'000, n % 2 ? 40ms : 240ms);
+    // How long it may take to deliver what is in flight.
+    const auto worth = [&p] {
+        p.round(40'000, 40ms);
+        return static_cast<double>(p.e.allowance()) / p.e.rate();
+    };
+    EXPECT_GT(worth(), 0.05 + 0.15);
+    p.e.on_system(2ms, 40ms, false);
+    EXPECT_GT(worth(), 0.05 + 0.04);
+    EXPECT_LT(worth(), 0.05 + 0.04 + 0.03);
+    p.e.on_system(50ms, 40ms, false);
+    EXPECT_GT(worth(), 0.05 + 0.1);
+    p.e.on_system(2ms, 40ms, false);
+    EXPECT_GT(worth(), 0.05 + 0.1) << "it was so of late";
+    for (int n = 0; n < 20; ++n)
+        p.e.on_system(2ms, 40ms, false);
+    EXPECT_LT(worth(), 0.05 + 0.04 + 0.03) << "but no more";
+    for (int n = 0; n < 10; ++n)
+        p.round(40'000, n % 2 ? 40ms : 240ms);
+    p.e.on_system(2ms, 1ms, false);
+    EXPECT_GT(worth(), 0.05 + 0.1) << "a proxy knows nothing of what is behind it";
+    p.e.on_system(2ms, 40ms, false);
+    EXPECT_LT(worth(), 0.05 + 0.04 + 0.03);
+    p.e.on_system(2ms, 40ms, true);
+    EXPECT_GT(worth(), 0.05 + 0.1) << "what its window does not let go fills no queue";
+}
+
 TEST(estimator, while_it_starts_it_may_double) {
     path p;
     p.round(100'000, 50ms);

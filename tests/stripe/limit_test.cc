@@ -9,6 +9,7 @@
 namespace libp::stripe {
 namespace {
 
+constexpr instant now{1000s};
 constexpr std::size_t allowance = 100 * kib;
 constexpr tcp_state held_back{.rtt = 44ms, .rtt_min = 40ms, .unsent = 7 * kib};
 constexpr tcp_state queueing{.rtt = 80ms, .rtt_min = 40ms, .unsent = 7 * kib};
@@ -17,40 +18,53 @@ constexpr tcp_state full{.rtt = 80ms, .rtt_min = 40ms};
 TEST(LimitJudge, SixOfEightLooksMakeAVerdict) {
     limit_judge j;
     for (int i = 0; i < 5; ++i)
-        EXPECT_FALSE(j.look(held_back, allowance, allowance));
-    EXPECT_TRUE(j.look(held_back, allowance, allowance));
+        EXPECT_FALSE(j.look(held_back, allowance, allowance, now));
+    EXPECT_TRUE(j.look(held_back, allowance, allowance, now));
     EXPECT_EQ(j.verdict(), subflow_limit::window);
     for (int i = 0; i < 5; ++i)
-        j.look(full, allowance, allowance);
+        j.look(full, allowance, allowance, now);
     EXPECT_EQ(j.verdict(), subflow_limit::window) << "three of eight still say so";
-    EXPECT_TRUE(j.look(full, allowance, allowance));
+    EXPECT_TRUE(j.look(full, allowance, allowance, now));
     EXPECT_EQ(j.verdict(), subflow_limit::path);
 }
 
 TEST(LimitJudge, AQueueThatStandsWhileBytesWaitSaysNothing) {
     limit_judge j;
     for (int i = 0; i < 20; ++i)
-        EXPECT_FALSE(j.look(queueing, allowance, allowance));
+        EXPECT_FALSE(j.look(queueing, allowance, allowance, now));
     for (int i = 0; i < 6; ++i)
-        j.look(full, allowance, allowance);
+        j.look(full, allowance, allowance, now);
     EXPECT_EQ(j.verdict(), subflow_limit::path);
     for (int i = 0; i < 5; ++i)
-        EXPECT_FALSE(j.look(queueing, allowance, allowance));
-    EXPECT_TRUE(j.look(queueing, allowance, allowance));
+        EXPECT_FALSE(j.look(queueing, allowance, allowance, now));
+    EXPECT_TRUE(j.look(queueing, allowance, allowance, now));
     EXPECT_EQ(j.verdict(), subflow_limit::unknown);
+}
+
+TEST(LimitJudge, AfterAPauseItIsJudgedAnewAndSaidAnew) {
+    limit_judge j;
+    for (int i = 0; i < 8; ++i)
+        j.look(held_back, allowance, allowance, now);
+    EXPECT_FALSE(j.look(held_back, allowance, allowance, now + 900ms));
+    EXPECT_TRUE(j.look(held_back, allowance, allowance, now + 2s));
+    EXPECT_EQ(j.verdict(), subflow_limit::unknown);
+    for (int i = 0; i < 4; ++i)
+        EXPECT_FALSE(j.look(held_back, allowance, allowance, now + 2s));
+    EXPECT_TRUE(j.look(held_back, allowance, allowance, now + 2s));
+    EXPECT_EQ(j.verdict(), subflow_limit::window);
 }
 
 TEST(LimitJudge, OneWithLittleToSendIsNotLookedAt) {
     limit_judge j;
     for (int i = 0; i < 20; ++i)
-        EXPECT_FALSE(j.look(full, allowance / 2 - 1, allowance));
+        EXPECT_FALSE(j.look(full, allowance / 2 - 1, allowance, now));
     EXPECT_EQ(j.verdict(), subflow_limit::unknown);
 }
 
 TEST(Limit, AVerdictIsTold) {
     raw_peer p;
     for (int i = 0; i < 6; ++i)
-        p.e.look_at(2, held_back);
+        p.e.look_at(2, held_back, p.now);
     const auto events = p.events();
     ASSERT_EQ(events.size(), 1u);
     EXPECT_EQ(events[0].what, event::kind::subflow_limited);

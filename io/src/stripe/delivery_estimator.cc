@@ -20,8 +20,10 @@ constexpr double start_gain = 2.2;
 constexpr double first_flight = 14480;
 // Afterwards: a quarter more than what the path holds finds out whether it has become faster.
 constexpr double settled_gain = 1.25;
-// ... and where the path is uneven, as radio is, what it holds while a round trip takes that much longer. Beyond that it is the queue that
-// this would fill.
+// ... and where round trips vary, what it holds while one takes that much longer. Up to another round trip that is so that a connection goes on while it
+// repairs a loss. More is for paths that are uneven by themselves, as radio is; where the system says that it is only losses that make
+// the difference (its own measure leaves them out), more would fill the queue and make more losses, for ever.
+constexpr double wobbles = 3;
 constexpr duration most_wobble = 200ms;
 constexpr double tight_start_gain = 1.5, tight_gain = 1.15;
 // Confirmations come up to 10 ms late (subflow.cc), and that much is in flight in name only.
@@ -109,6 +111,14 @@ void delivery_estimator::on_rate(double sample, bool limited, instant now) noexc
     rate_[0] = std::max(rate_[0], sample);
 }
 
+void delivery_estimator::on_system(duration rttvar, duration least, bool held_back) noexcept {
+    // Where its round trips are that much shorter than ours it is a proxy that answers, and the way behind that is not seen.
+    const bool tells = !held_back && 2 * least >= rtt_min();
+    // The largest of late: each of its own values stands for a few segments.
+    const duration before = system_rttvar_ == unknown_rttvar ? duration{0} : system_rttvar_ * 7 / 8;
+    system_rttvar_ = tells ? std::max(rttvar, before) : unknown_rttvar;
+}
+
 void delivery_estimator::restart(instant now) noexcept {
     for (double& r : rate_)
         r /= 2;
@@ -126,7 +136,9 @@ duration delivery_estimator::rtt_min() const noexcept {
 void delivery_estimator::update_allowance(instant now) noexcept {
     if (!measured_) return;
     const double r = rate(), least = seconds(rtt_min());
-    const double wobble = std::min(3 * seconds(rttvar_), std::max(least, seconds(most_wobble)));
+    const double uneven =
+        std::min(wobbles * seconds(std::min(rttvar_, system_rttvar_)), seconds(most_wobble));
+    const double wobble = std::min(wobbles * seconds(rttvar_), std::max(least, uneven));
     const double path = starting_ ? start_gain * least : settled_gain * least + wobble;
     const auto worth = [r](double time) {
         return std::max<std::size_t>(4 * smallest_frame, static_cast<std::size_t>(r * time));

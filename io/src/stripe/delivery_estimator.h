@@ -47,6 +47,9 @@ class delivery_estimator {
     void on_confirmed(std::uint64_t count, const mark& newest, duration held, instant now) noexcept;
     // There is nothing to send although there would be room; `position` is the count sent so far.
     void on_starved(std::uint64_t position) noexcept { limited_until_ = position ? position : 1; }
+    // What the system says of the connection's round trips, from time to time. They vary less than ours, where what is retransmitted holds up
+    // what was confirmed behind it. `held_back`: by its congestion window, so that the connection itself fills no queue.
+    void on_system(duration rttvar, duration least, bool held_back) noexcept;
     // It was silent and is back: what was measured may not hold any more.
     void restart(instant now) noexcept;
 
@@ -75,6 +78,7 @@ class delivery_estimator {
     void update_allowance(instant now) noexcept;
 
     duration srtt_{0}, rttvar_{0};
+    duration system_rttvar_ = unknown_rttvar;
 
     // Extremes over a window: of the half that is being filled and of the one before.
     double rate_[2] = {0, 0};
@@ -94,6 +98,7 @@ class delivery_estimator {
     std::uint64_t round_end_ = 0;
     std::size_t allowance_ = first_allowance, tight_ = first_allowance;
 
+    static constexpr duration unknown_rttvar = 1h;
     static constexpr std::size_t first_allowance = 32 * kib;
 };
 

@@ -67,10 +67,13 @@ void engine::set_congested(subflow_id id, bool congested, instant now) {
     if (subflow* s = state_->find_subflow(id)) s->congested = congested;
 }
 
-void engine::look_at(subflow_id id, const tcp_state& tcp) {
+void engine::look_at(subflow_id id, const tcp_state& tcp, instant now) {
     state& e = *state_;
     subflow* s = e.find_subflow(id);
-    if (!s || e.broken_ || !s->limit.look(tcp, s->in_flight(), s->estimate.allowance())) return;
+    if (!s || e.broken_) return;
+    const bool news = s->limit.look(tcp, s->in_flight(), s->estimate.allowance(), now);
+    s->estimate.on_system(tcp.rtt_var, tcp.rtt_min, s->limit.verdict() == subflow_limit::window);
+    if (!news) return;
     s->limit_due = true;
     s->stats.limit = s->limit.verdict();
     e.emit(event::kind::subflow_limited, 0).subflow = id;

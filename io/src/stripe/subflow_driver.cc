@@ -97,7 +97,7 @@ void subflow_driver::look() {
     if (loop_.now() < look_again_at_) return;
     look_again_at_ = loop_.now() + look_interval;
     tcp_state tcp;
-    if (pipe_->get_tcp_state(tcp)) session_.engine().look_at(id_, tcp);
+    if (pipe_->get_tcp_state(tcp)) session_.engine().look_at(id_, tcp, loop_.now());
 }
 
 void subflow_driver::tell_congestion() {

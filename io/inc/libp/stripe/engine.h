@@ -200,7 +200,7 @@ class engine {
     // The subflow takes no more for now (true), or takes bytes again. One that is congested is not asked to transmit.
     void set_congested(subflow_id id, bool congested, instant now);
     // What the system says of its connection, from time to time while it is used.
-    void look_at(subflow_id id, const tcp_state& tcp);
+    void look_at(subflow_id id, const tcp_state& tcp, instant now);
     // Nothing new is sent on it by either end from now on. When both know that all arrived it has drained: the driver writes what it has of it, closes
     // it, and nothing is sent again. The peer may begin this too.
     void drain(subflow_id id, instant now);
