@@ -160,6 +160,25 @@ TEST(engine, a_subflow_is_drained_by_both_ends) {
     }
 }
 
+TEST(engine, a_peer_that_never_drains_is_not_waited_for) {
+    raw_peer p;
+    p.e.drain(1, p.now);
+    const instant start = p.now;
+    std::vector<subflow_id> dead;
+    while (dead.empty() && p.now < start + 10min) {
+        p.now = std::min(p.e.next_timer(), start + 10min);
+        p.e.on_timer(p.now);
+        // It confirms all that comes, PINGs among it.
+        for (const subflow_id id : {1u, 2u}) {
+            p.frames(id);
+            p.path_ack(id, p.e.stats(id).sent_bytes, id);
+        }
+        dead = p.e.take_dead();
+    }
+    EXPECT_EQ(dead, (std::vector<subflow_id>{1}));
+    EXPECT_LE(p.now - start, p.options.dead_after + p.options.heartbeat);
+}
+
 TEST(engine, a_fin_goes_again_until_an_ack_has_it) {
     raw_peer p;
     const stream_id id = p.e.open({"x"}, p.now);

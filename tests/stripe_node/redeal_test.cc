@@ -24,17 +24,18 @@ struct two_paths : real_world {
     bool dealt(std::size_t full, std::size_t lossy) {
         return run([&] { return up("full") == full && up("lossy") == lossy; });
     }
-    // As the system would say it of them in time. Places are dealt in turn over the paths.
-    void hold_back_lossy() {
+    // As the system would say it of them in time. Places are dealt in turn over the paths, and 4 is the first newcomer.
+    void hold_back_lossy(bool newcomer = false) {
         for (const std::uint64_t token : {0, 2})
             d.subflow_limited(token, subflow_limit::path);
         for (const std::uint64_t token : {1, 3})
             d.subflow_limited(token, subflow_limit::window);
+        if (newcomer) d.subflow_limited(4, subflow_limit::window);
     }
 
-    // So that half of what is carried afterwards is carried before.
-    std::unique_ptr<talker> talk_from_half_of_the_trial() {
-        run([] { return false; }, trial / 2);
+    // So that much more is carried afterwards than before.
+    std::unique_ptr<talker> talk_late_in_the_trial() {
+        run([] { return false; }, trial * 3 / 4);
         return std::make_unique<talker>(loop, client.it.open_stream({}, 5s),
                                         talker::plan{.to_send = 100'000'000'000});
     }
@@ -48,11 +49,11 @@ TEST(Redealing, AFullPathGivesOneToALossyOne) {
     two_paths w;
     ASSERT_TRUE(w.run([&] { return w.d.up() == 4; }));
     w.hold_back_lossy();
-    const auto t = w.talk_from_half_of_the_trial();
+    const auto t = w.talk_late_in_the_trial();
     EXPECT_TRUE(w.dealt(1, 3));
     // It paid, so it stays; and the last one is not given away.
     w.run([&] { return false; }, 2 * w.trial);
-    w.hold_back_lossy();
+    w.hold_back_lossy(true);
     EXPECT_FALSE(w.run([&] { return w.d.up() != 4; }, 3 * w.trial));
     EXPECT_EQ(w.up("full"), 1u);
     EXPECT_EQ(w.client.lines.count("state=dealt"), 1u);
@@ -72,7 +73,7 @@ TEST(Redealing, ANewcomerThatDiesIsReplaced) {
     two_paths w;
     ASSERT_TRUE(w.run([&] { return w.d.up() == 4; }));
     w.hold_back_lossy();
-    const auto t = w.talk_from_half_of_the_trial();
+    const auto t = w.talk_late_in_the_trial();
     ASSERT_TRUE(w.dealt(1, 3));
     constexpr std::uint64_t newcomer = 4;
     w.client.it.drop(w.d, newcomer);

@@ -151,8 +151,10 @@ void dialer::core::ready(place& p) {
     over.probe = nullptr;
     if (std::exchange(over.failing, false))
         out.write(log_level::info, "path", {{"name", over.path.name}, {"state", "up"}});
-    if (p.leaving) return give_up(p);
-    leave_for(p);
+    if (p.leaving)
+        give_up(p);
+    else
+        leave_for(p);
     if (over.up > 1 || stopped) return;
     for (const auto& other : places) {
         if (&other->over != &over || other->now != phase::waiting) continue;
@@ -169,7 +171,7 @@ void dialer::core::gone(place& p, error why) {
         return;
     }
     place*& spare = p.over.spare;
-    if (spare && (spare == &p || spare->now == phase::up)) {
+    if (spare && (spare == &p || (spare->now == phase::up && !is_newcomer(p)))) {
         // It has served, or takes the place of this one, which is the spare from now on.
         p.now = phase::stopped;
         spare = &p;
@@ -196,17 +198,27 @@ void dialer::core::failed(place& p, error why) {
     if (!std::exchange(over.failing, true))
         out.write(log_level::warn, "path",
                   {{"name", over.path.name}, {"state", "failing"}, {"why", libp::to_string(why)}});
+    if (p.leaving && !probes(p)) {
+        p.leaving = false;
+        p.now = phase::stopped;
+        return;
+    }
     p.now = phase::waiting;
     p.failed_at = loop.now();
     duration longest = options.longest_wait;
     if (over.down()) {
-        if (!over.probe) over.probe = &p;
-        if (over.probe != &p) return;
+        if (!probes(p)) return;
+        over.probe = &p;
         if (to.in_use()) longest = std::min(longest, options.longest_wait_in_use);
     }
     // With its jitter the longest wait is just that.
     p.due.arm_in(jittered(std::min(p.wait, longest * 4 / 5)));
     p.wait = std::min(p.wait * 2, options.longest_wait);
+}
+
+// Whether it is the one that tries where nothing comes through.
+bool dialer::core::probes(const place& p) const noexcept {
+    return p.over.down() && (!p.over.probe || p.over.probe == &p);
 }
 
 // Somebody waits: what failed a while ago is tried again now, and the rest soon.

@@ -30,8 +30,7 @@ struct dialer::core {
         place* probe = nullptr;
         // One more than asked for, for when those that are up are silent. It takes the place of the first that dies.
         place* spare = nullptr;
-        instant
-            gives_again_at{};  // it gave a subflow to another path once, and was the worse for it
+        instant gives_again_at{};  // it gave one away, and that did not pay
 
         bool down() const noexcept { return up == 0 && (failing || has_worked); }
     };
@@ -71,6 +70,7 @@ struct dialer::core {
     void ready(place& p);
     void gone(place& p, error why);
     void failed(place& p, error why);
+    bool probes(const place& p) const noexcept;
     void hurry();
     void dial_spares();
     place& vacant_place(route& r);
@@ -88,6 +88,7 @@ struct dialer::core {
     void consider_deals();
     void on_trial();
     void make(route& from, route& over, const char* why);
+    bool is_newcomer(const place& p) const noexcept;
     void give_up(place& p);
     void leave_for(place& p);
     void judge(double rate);

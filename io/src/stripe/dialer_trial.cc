@@ -7,8 +7,8 @@
 
 namespace libp::stripe {
 
-// With less there is nothing to be gained, and nothing to judge a trial by.
-constexpr double least_carried = 256 * kib;
+// With less in a trial's time there is nothing to judge it by.
+constexpr double least_carried = 64 * kib;
 
 std::vector<std::pair<dialer::core::route*, dialer::core::route*>> dialer::core::possible_deals() {
     std::vector<dealt_path> now;
@@ -32,7 +32,14 @@ std::vector<std::pair<dialer::core::route*, dialer::core::route*>> dialer::core:
 
 void dialer::core::consider_deals() {
     if (stopped || trial_now != trial::none || !deals.empty()) return;
-    if (possible_deals().empty()) return;
+    if (possible_deals().empty()) {
+        // Nobody says again what holds, so who gave in vain is asked again when it may give.
+        instant again = never;
+        for (const route& r : routes)
+            if (r.gives_again_at > loop.now()) again = std::min(again, r.gives_again_at);
+        if (again != never) trial_due.arm(again);
+        return;
+    }
     trial_now = trial::before;
     carried = to.carried();
     trial_due.arm_in(options.trial);
@@ -45,9 +52,14 @@ void dialer::core::on_trial() {
     carried = total;
     switch (std::exchange(trial_now, trial::none)) {
         case trial::none:
-            return;
+            return consider_deals();
         case trial::before:
-            if (rate * seconds(options.trial) < least_carried) return;
+            // Where all is idle this ends: who sends again is judged again (limit_judge.h).
+            if (rate == 0) return;
+            if (rate * seconds(options.trial) < least_carried) {
+                trial_now = trial::before;
+                break;
+            }
             rate_before = rate;
             for (const auto& [from, over] : possible_deals())
                 make(*from, *over, "congestion windows hold it back");
@@ -67,7 +79,9 @@ void dialer::core::on_trial() {
 // One more over `over`; when that is up, one less over `from`.
 void dialer::core::make(route& from, route& over, const char* why) {
     const auto gives = std::ranges::find_if(places, [&](const auto& p) {
-        return &p->over == &from && p->now == phase::up && !p->leaving;
+        const auto leaves_already = [&](const deal& d) { return d.leaves == p.get(); };
+        return &p->over == &from && p->now == phase::up && !p->leaving && p.get() != from.spare &&
+               std::ranges::none_of(deals, leaves_already);
     });
     if (gives == places.end()) return;
     place& leaves = **gives;
@@ -85,7 +99,16 @@ void dialer::core::make(route& from, route& over, const char* why) {
     enqueue(comes);
 }
 
+bool dialer::core::is_newcomer(const place& p) const noexcept {
+    return std::ranges::any_of(deals, [&p](const deal& d) { return d.comes == &p && !d.made; });
+}
+
 void dialer::core::give_up(place& p) {
+    if (p.now == phase::waiting && !probes(p)) {
+        p.due.cancel();
+        p.now = phase::stopped;
+        return;
+    }
     p.leaving = true;
     if (p.now == phase::up) to.drop(owner, p.token);
 }

@@ -57,6 +57,7 @@ void engine::state::survey() {
 void engine::state::drain(subflow& s) {
     if (std::exchange(s.draining, true)) return;
     s.drain_due = true;
+    s.drain_since = now_;
     survey();
 }
 

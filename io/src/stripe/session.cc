@@ -15,6 +15,9 @@ constexpr std::size_t batches_per_pump = 4;
 // How many subflows that died are remembered for tables.
 constexpr std::size_t dead_remembered = 64;
 // A session without streams has nothing to resume: it waits only for a client that is about to come back.
+// So many subflows that have drained may wait for their peers.
+constexpr std::size_t most_parted = 16;
+constexpr duration parted_time = 5s;
 constexpr duration resume_when_idle = 5s;
 // How often, at most, input makes it look whether paths have changed.
 constexpr duration look_interval = 10ms;
@@ -134,6 +137,18 @@ void session::part_with(subflow_driver& s, error why) {
     bury_stats(s, why);
     joining_pipe::parts rest = s.part(why);
     keeper_.part(std::move(rest.pipe), std::move(rest.unsent));
+}
+
+// Not by a reset, as a rule: the confirmation that the peer waits for is on its way. But a peer that joins only to be drained is not waited for.
+void session::leave(subflow_driver& s) {
+    if (loop_.now() - parted_since_ > parted_time) {
+        parted_since_ = loop_.now();
+        parted_ = 0;
+    }
+    if (++parted_ > most_parted) return lose(s, {reason::local_abort});
+    part_with(s, {reason::local_abort});
+    engine_.subflow_down(s.id(), loop_.now());
+    later();
 }
 
 // One at a time, because the owner may come back with another subflow or take an owner out.
@@ -308,12 +323,7 @@ void session::settle() {
     }
     if (!over_) {
         for (const auto& s : subflows_)
-            if (!s->dead() && s->drained() && engine_.drained(s->id())) {
-                // Not by a reset: the confirmation that the peer waits for is on its way.
-                part_with(*s, {reason::local_abort});
-                engine_.subflow_down(s->id(), loop_.now());
-                later();
-            }
+            if (!s->dead() && s->drained() && engine_.drained(s->id())) leave(*s);
     }
     settling_ = false;
     sweep();

@@ -54,7 +54,7 @@ class session {
     class keeper {
       public:
         virtual ~keeper() = default;
-        // Of a session that is over: a subflow's pipe and what is still to be sent on it before it is closed.
+        // The pipe of a subflow that is no longer, and what is still to be sent on it before it is closed.
         virtual void part(std::unique_ptr<io_pipe> pipe, chain rest) = 0;
         // See node::on_silence.
         virtual void session_silent() = 0;
@@ -128,6 +128,8 @@ class session {
     void bury_stats(const subflow_driver& s, error why);
     // Gives up its pipe, which is closed when all that was given to it is sent.
     void part_with(subflow_driver& s, error why);
+    // The same for one that has drained.
+    void leave(subflow_driver& s);
 
     event_loop& loop_;
     const log& log_;
@@ -153,6 +155,8 @@ class session {
     timer resume_;
     timer silence_;                          // armed only while an answer is owed
     std::uint64_t sent_ = 0, received_ = 0;  // by subflows that are gone
+    instant parted_since_{};                 // parted_ of them had drained since then
+    std::size_t parted_ = 0;
     bool settling_ = false;
     bool over_ = false;
 };

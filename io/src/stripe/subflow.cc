@@ -90,6 +90,8 @@ instant subflow::next_timer(duration heartbeat, duration dead_after, bool alone)
 void subflow::on_timer(instant now, duration heartbeat, duration dead_after) noexcept {
     if (is_over()) return;
     if (path_ack_at <= now) path_ack_due = true;
+    // It answers, but never says that it drains too.
+    if (draining && saturating_add(drain_since, dead_after) <= now) dead = true;
     if (silent_since == never) {
         // Timed from here, not from the last byte: after a suspend the peer gets its chance to answer.
         if (saturating_add(last_heard, heartbeat) <= now) {

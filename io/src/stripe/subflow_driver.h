@@ -39,7 +39,7 @@ class subflow_driver {
     std::size_t transmit();
     // Nothing more is done with pipe or engine; why() says why. The pipe is reset.
     void die(error why);
-    // The same for a session that ends: the pipe, and what is still to be sent on it, are the caller's.
+    // The same, but nothing is lost: the pipe, and what is still to be sent on it, are the caller's.
     joining_pipe::parts part(error why);
 
     subflow_id id() const noexcept { return id_; }
