@@ -9,11 +9,11 @@ namespace {
 
 // Two paths to one server, two subflows on each.
 struct two_paths : real_world {
-    explicit two_paths(duration t = 200ms)
+    explicit two_paths(duration t = 200ms, duration no_trial = 60s)
         : trial(t),
           s(loop),
           d(loop, names, client.it, client.out, {{s.where(), {}, "full"}, {s.where(), {}, "lossy"}},
-            {.subflows = 4, .trial = t}) {}
+            {.subflows = 4, .trial = t, .no_trial = no_trial}) {}
 
     std::size_t up(std::string_view path) const {
         std::size_t n = 0;
@@ -94,6 +94,21 @@ TEST(Redealing, WhatDidNotPayIsUndone) {
     w.hold_back_lossy();
     EXPECT_FALSE(w.run([&] { return w.up("full") != 2; }, 1s));
     EXPECT_TRUE(t.exact());
+}
+
+TEST(Redealing, WhatDidNotPayIsTriedAgainInTime) {
+    two_paths w(200ms, 2s);
+    ASSERT_TRUE(w.run([&] { return w.d.up() == 4; }));
+    w.hold_back_lossy();
+    talker first(w.loop, w.client.it.open_stream({}, 5s), {.to_send = 1'000'000});
+    ASSERT_TRUE(w.dealt(1, 3));
+    ASSERT_TRUE(w.dealt(2, 2));
+    const std::size_t dealt = w.client.lines.count("state=dealt");
+    // Nobody says it again, nor does the system yet when there is something to carry.
+    w.hold_back_lossy(true);
+    EXPECT_FALSE(w.run([&] { return w.client.lines.count("state=dealt") > dealt; }, 1850ms));
+    talker second(w.loop, w.client.it.open_stream({}, 5s), {.to_send = 100'000'000'000});
+    EXPECT_TRUE(w.run([&] { return w.client.lines.count("state=dealt") > dealt; }, 5s));
 }
 
 TEST(Redealing, NothingIsLostByIt) {

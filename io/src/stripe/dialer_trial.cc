@@ -121,6 +121,7 @@ void dialer::core::leave_for(place& p) {
     at->made = at->leaves->now == phase::up && !at->leaves->leaving;
     give_up(at->made ? *at->leaves : p);
     if (!at->made || trial_now == trial::none) deals.erase(at);
+    consider_deals();  // after the last one that was undone
 }
 
 void dialer::core::judge(double rate) {

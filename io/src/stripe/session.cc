@@ -14,10 +14,10 @@ namespace {
 constexpr std::size_t batches_per_pump = 4;
 // How many subflows that died are remembered for tables.
 constexpr std::size_t dead_remembered = 64;
-// A session without streams has nothing to resume: it waits only for a client that is about to come back.
-// So many subflows that have drained may wait for their peers.
+// So many subflows that have drained may wait for their peers, each as long as its node lets it (node.cc).
 constexpr std::size_t most_parted = 16;
 constexpr duration parted_time = 5s;
+// A session without streams has nothing to resume: it waits only for a client that is about to come back.
 constexpr duration resume_when_idle = 5s;
 // How often, at most, input makes it look whether paths have changed.
 constexpr duration look_interval = 10ms;
