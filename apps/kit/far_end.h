@@ -3,7 +3,8 @@
 // Where connections go: makes the far pipe of each.
 //
 // A relay connects to an address, a striping client opens a stream; the relay server does not know which.
-// What it gets is a pipe that is ready, or why there is none. The near side may have asked for a target of its own: whether it gets that
+// What it gets is a pipe that takes bytes, or why there is none. A pipe that is not ready yet may still break for a reason that
+// a connection was not made. The near side may have asked for a target of its own: whether it gets that
 // is the far end's to say.
 
 #include <libp/compact_address.h>

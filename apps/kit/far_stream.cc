@@ -25,7 +25,7 @@ class far_stream::opening final : public attempt {
   private:
     void on_edges(io_flags risen) {
         if (risen.has(io_flag::broken)) return fail();
-        if (risen.has(io_flag::ready)) call_({std::move(pipe_), {}, {}});
+        if (risen.has(io_flag::writable)) call_({std::move(pipe_), {}, {}});
     }
     void fail() {
         error why = pipe_->why();

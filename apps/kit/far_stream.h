@@ -2,8 +2,8 @@
 
 // The far end that is a striped session: opens a stream for each connection.
 //
-// A stream is there once the server's end has reached its target; until a session exists it waits for one. The server is asked for what the
-// near side wants, else for the target given here, else for none: then it has one of its own.
+// Until a session exists a stream waits for one; then it takes bytes at once, and is ready when the server's end has reached its target. The
+// server is asked for what the near side wants, else for the target given here, else for none: then it has one of its own.
 
 #include <kit/far_end.h>
 

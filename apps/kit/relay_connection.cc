@@ -3,6 +3,8 @@
 #include <kit/end_code.h>
 #include <kit/relay_server.h>
 
+#include <algorithm>
+
 namespace libp::app {
 
 relay_connection::relay_connection(relay_server& server, std::unique_ptr<io_pipe> near,
@@ -11,7 +13,6 @@ relay_connection::relay_connection(relay_server& server, std::unique_ptr<io_pipe
       near_(std::move(near)),
       offered_(offered),
       began_(server.loop().now()),
-      connected_(began_),
       number_(server.next_number()),
       src_(src) {
     static_assert(sizeof(relay_connection) <= 160,
@@ -28,7 +29,6 @@ void relay_connection::on_far(far_end::made far) {
     const std::string to = far.pipe ? std::string() : attempt_->name();
     server_.loop().retire(std::move(attempt_));
     dst_ = far.at;
-    connected_ = server_.loop().now();
     if (!far.pipe) return fail_near(far, to);
     if (offered_) offered_->accept();
     bridge_.emplace(server_.loop(), std::move(near_), std::move(far.pipe), server_.options().bridge,
@@ -47,8 +47,10 @@ void relay_connection::fail_near(const far_end::made& made, const std::string& t
 
 void relay_connection::on_over() {
     const bridge_end& end = bridge_->end();
-    log_end(end_of_bridge(end), end.why ? to_string(end.why) : std::string(), server_.far().name());
-    server_.ended(*this, exit_of_bridge(end), end.why);
+    const bool never_made = end.side == bridge_side::b && bridge_->ready_at() == never;
+    log_end(never_made ? end_of_attempt(end.why) : end_of_bridge(end),
+            end.why ? to_string(end.why) : std::string(), server_.far().name());
+    server_.ended(*this, never_made ? exit_of_attempt(end.why) : exit_of_bridge(end), end.why);
 }
 
 void relay_connection::cut(error why) {
@@ -66,7 +68,8 @@ void relay_connection::log_end(const char* end, const std::string& why,
     std::string id = server_.id_text(number_);
     std::string src = offered_ ? "stripe" : src_.to_string();
     std::string dst = dst_.is_ip() ? dst_.to_string() : to;
-    double lasted = seconds(now - began_), connecting = seconds(connected_ - began_);
+    const instant connected = bridge_ ? std::min(bridge_->ready_at(), now) : now;
+    double lasted = seconds(now - began_), connecting = seconds(connected - began_);
     const std::string& listener = server_.options().listener;
     // What a log line needs to be complete: the reason in words, where the end code does not say it all.
     auto write = [&](auto&&... more) {

@@ -55,7 +55,6 @@ class relay_connection {
     std::unique_ptr<far_end::attempt> attempt_;
     std::optional<io_bridge> bridge_;
     instant began_;
-    instant connected_;  // began_ while it is not
     std::uint32_t number_;
     compact_address src_, dst_;
 };

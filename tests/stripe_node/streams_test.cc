@@ -131,6 +131,39 @@ TEST(StripeStreams, ARefusalHasAReason) {
     EXPECT_EQ(w.b.talkers[0]->why(), error{reason::permission});
 }
 
+// So that who speaks first need not wait for an answer: a whole round trip.
+TEST(StripeStreams, WhatIsSentAtOnceArrivesWithTheOpen) {
+    world w;
+    w.join_many(2);
+    talker& first = w.open({.to_send = 10, .fin = false});
+    ASSERT_TRUE(w.run([&] { return first.pipe().has(io_flag::ready); }));
+    w.b.answers = false;
+    talker& t = w.open({.to_send = 1000});
+    EXPECT_TRUE(t.pipe().has(io_flag::writable));
+    ASSERT_TRUE(w.run([&] { return w.b.offered.size() == 1; }));
+    EXPECT_FALSE(t.pipe().has(io_flag::ready));
+    w.idle(1s);
+    for (link& l : w.links)
+        l.freeze();
+    EXPECT_FALSE(w.b.offered[0]->has(io_flag::readable)) << "nobody has accepted it";
+    w.b.offered[0]->accept();
+    talker far(w.loop, std::move(w.b.offered[0]), {.receive_seed = 1});
+    ASSERT_TRUE(w.run([&] { return far.fin_received(); }));
+    EXPECT_EQ(far.received(), 1000u);
+    EXPECT_TRUE(far.exact());
+}
+
+TEST(StripeStreams, WhatWasSentBeforeARefusalIsLostAndSaysSo) {
+    world w;
+    w.join_many(2);
+    w.b.accepts = false;
+    talker& t = w.open({.to_send = 1000});
+    ASSERT_TRUE(w.run([&] { return t.broken(); }));
+    EXPECT_EQ(t.why(), error{reason::permission});
+    EXPECT_FALSE(t.fin_received());
+    EXPECT_TRUE(w.run([&] { return w.a.it.flushed() && w.b.it.flushed(); }));
+}
+
 TEST(StripeStreams, ATargetThatIsNotAllowedCostsThatStreamAlone) {
     world w;
     w.join_many(2);

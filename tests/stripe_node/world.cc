@@ -124,6 +124,7 @@ node_end::node_end(event_loop& l, const node_options& options)
 
 void node_end::on_stream(std::unique_ptr<stream_pipe> s, const open_request& r) {
     requests.push_back(r);
+    if (!answers) return offered.push_back(std::move(s));
     if (accepts)
         s->accept();
     else

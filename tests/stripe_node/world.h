@@ -113,6 +113,8 @@ struct node_end {
     talker::plan answer;  // how it talks over a stream that it accepts
     bool accepts = true;  // false: refuses with `refusal`
     reason refusal = reason::permission;
+    bool answers = true;  // false: keeps what comes in `offered`
+    std::vector<std::unique_ptr<stream_pipe>> offered;
     std::vector<open_request> requests;
     std::vector<std::unique_ptr<talker>> talkers;
     node it;

@@ -18,8 +18,8 @@ std::string text_of_flags(io_flags f) {
 
 class checked_pipe final : public io_pipe {
   public:
-    explicit checked_pipe(std::unique_ptr<io_pipe> lower)
-        : lower_(std::move(lower)), last_(lower_->state()) {
+    checked_pipe(std::unique_ptr<io_pipe> lower, bool early)
+        : lower_(std::move(lower)), early_(early), last_(lower_->state()) {
         // The handler is ours from the start, so that what rises meanwhile is known.
         lower_->attach(io_handler::to<&checked_pipe::on_lower>(*this));
         owed_ = last_;
@@ -62,6 +62,7 @@ class checked_pipe final : public io_pipe {
     void on_lower(io_flags risen);
 
     std::unique_ptr<io_pipe> lower_;
+    const bool early_;
     io_handler handler_;
     io_flags last_;      // as they were when last looked at
     io_flags owed_{};    // rose outside calls, or are up since before attach: must be told
@@ -88,8 +89,8 @@ void checked_pipe::look() {
 
 void checked_pipe::check_levels() const {
     const io_flags f = last_;
-    const bool may_send =
-        f.has(io_flag::ready) && !f.has(io_flag::fin_wanted) && !f.has(io_flag::broken);
+    const bool may_send = (early_ || f.has(io_flag::ready)) && !f.has(io_flag::fin_wanted) &&
+                          !f.has(io_flag::broken);
     expect(!f.has(io_flag::writable) || may_send, "writable although nothing may be sent");
     expect(!f.has(io_flag::fin_sent) || f.has(io_flag::fin_wanted), "fin_sent but never wanted");
     expect(f.has(io_flag::broken) == bool(why()), "why() and broken do not agree");
@@ -247,8 +248,8 @@ void checked_pipe::reset() {
 
 }  // namespace
 
-std::unique_ptr<io_pipe> make_checked_pipe(std::unique_ptr<io_pipe> lower) {
-    return std::make_unique<checked_pipe>(std::move(lower));
+std::unique_ptr<io_pipe> make_checked_pipe(std::unique_ptr<io_pipe> lower, bool early) {
+    return std::make_unique<checked_pipe>(std::move(lower), early);
 }
 
 }  // namespace libp

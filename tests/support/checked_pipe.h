@@ -11,6 +11,7 @@
 
 namespace libp {
 
-std::unique_ptr<io_pipe> make_checked_pipe(std::unique_ptr<io_pipe> lower);
+// `early`: it may be writable before it is ready.
+std::unique_ptr<io_pipe> make_checked_pipe(std::unique_ptr<io_pipe> lower, bool early = false);
 
 }  // namespace libp

@@ -136,8 +136,9 @@ pair_maker over_faulty(pair_maker lower, const faults& f) {
 }
 
 pair_maker over_checked(pair_maker lower) {
-    return over(std::move(lower), "",
-                [](event_loop&, auto pipe) { return make_checked_pipe(std::move(pipe)); });
+    return over(lower, "", [early = lower.takes_early](event_loop&, auto pipe) {
+        return make_checked_pipe(std::move(pipe), early);
+    });
 }
 
 bool wait_until(event_loop& loop, const std::function<bool()>& holds, duration limit) {

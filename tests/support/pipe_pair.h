@@ -27,6 +27,7 @@ struct pair_maker {
     // What may be expected of it:
     bool tells_a_cut = true;        // an end that dies is seen as a break, not as a FIN
     bool keeps_received = true;     // what arrived before a break can be received after it
+    bool takes_early = false;       // an end may be writable before it is ready
     std::size_t holds = 1 * mib;    // the most bytes under way while nobody receives
     std::size_t holds_at_rest = 0;  // the most bytes of blocks while nothing is under way
     std::size_t volume = 2 * mib;   // how much a bulk test sends

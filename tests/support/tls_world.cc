@@ -70,6 +70,7 @@ pair_maker over_tls(pair_maker lower) {
     // A batch at the sender; a read, and what was decrypted of it, at the receiver.
     m.holds += 400 * kib;
     m.tells_a_cut = true;
+    m.takes_early = false;
     return m;
 }
 

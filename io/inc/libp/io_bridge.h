@@ -69,6 +69,8 @@ class io_bridge {
     void abort(error why);
 
     bool over() const noexcept;
+    // When both pipes had become ready; never while they have not. What one is writable for before that is passed on all the same.
+    instant ready_at() const noexcept;
     const bridge_end& end() const noexcept;
     std::uint64_t bytes_a_to_b() const noexcept;
     std::uint64_t bytes_b_to_a() const noexcept;

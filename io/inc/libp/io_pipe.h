@@ -12,7 +12,8 @@
 //
 //     ready       the pipe is connected, and its own handshake (if it has one) is done
 //     readable    recv() has something to say: bytes, a datagram, the FIN, or that the pipe broke
-//     writable    send() will take something; never up before ready, nor after send_fin()
+//     writable    send() will take something; never up after send_fin(). Before ready only where the protocol lets bytes go along with
+//                 its first message, unanswered (a stream of a striped session): if the answer is no, they are lost, and the pipe broken
 //     fin_wanted  send_fin() was called
 //     fin_sent    our FIN, and all before it, has gone down as far as the pipe can follow: into the kernel for a socket,
 //                 acknowledged by the peer for a striped stream

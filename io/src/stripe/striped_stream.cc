@@ -24,7 +24,10 @@ void striped_stream::bind(session& to, stream_id id, bool ours) {
     id_ = id;
     ours_ = ours;
     wish_.reset();
-    if (state_.has(io_flag::fin_wanted)) to.engine().finish(id, to.now());
+    if (state_.has(io_flag::fin_wanted))
+        to.engine().finish(id, to.now());
+    else if (ours)
+        state_.raise(io_flag::writable);
 }
 
 // -- recv -----------------------------------------------------------------------------------------
@@ -169,7 +172,7 @@ void striped_stream::ended_one_way() noexcept {
 
 void striped_stream::on_ready() {
     state_.raise(io_flag::ready);
-    if (!state_.has(io_flag::fin_wanted)) state_.raise(io_flag::writable);
+    if (!ours_ && !state_.has(io_flag::fin_wanted)) state_.raise(io_flag::writable);
     if (std::exchange(early_data_, false)) state_.raise(io_flag::readable);
 }
 
@@ -182,8 +185,7 @@ void striped_stream::on_readable() {
 }
 
 void striped_stream::on_writable() {
-    if (state_.has(io_flag::ready) && !state_.has(io_flag::fin_wanted))
-        state_.raise(io_flag::writable);
+    if (!state_.has(io_flag::fin_wanted)) state_.raise(io_flag::writable);
 }
 
 void striped_stream::on_fin_acked() {

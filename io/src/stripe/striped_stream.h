@@ -3,9 +3,9 @@
 // A stream of a session, or a flow of datagrams, as an io_pipe. It holds no bytes while it lives: they are in the engine until recv()
 // takes them, and again once send() took them. When it breaks it keeps what had arrived in order.
 //
-// Life of one that we open: it waits for a session (on its node's list), is bound to one when the engine has opened it, is
-// ready when the far end accepted, and lets go of the session when both directions have ended or it broke. One that the
-// peer opened begins bound and becomes ready by accept().
+// Life of one that we open: it waits for a session (on its node's list), is bound to one when the engine has opened it, and takes bytes
+// from then on; is ready when the far end accepted, and lets go of the session when both directions have ended or it broke. One that the
+// peer opened begins bound and becomes ready, and takes bytes, by accept().
 
 #include <libp/event_loop.h>
 #include <libp/list.h>

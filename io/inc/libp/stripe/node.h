@@ -9,7 +9,8 @@
 //
 //  -- streams as pipes --
 //
-// A stream_pipe is a stream pipe (io_pipe.h) with these meanings: ready when the far end accepted it; fin_sent when the far end
+// A stream_pipe is a stream pipe (io_pipe.h) with these meanings: ready when the far end accepted it; writable once it is in a session,
+// so that what is sent at once, up to the peer's initial credit, saves a round trip; fin_sent when the far end
 // has acknowledged everything; broken when it was reset, refused, or its session was lost. Destroying it
 // unfinished resets it at the far end. An accepted stream is ready at once for the server; accept() only after that.
 //
