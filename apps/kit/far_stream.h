@@ -15,7 +15,7 @@ namespace libp::app {
 
 class far_stream final : public far_end {
   public:
-    // `wait`: how long a stream waits for a session; 0: for as long as it takes. `target`: "HOST:PORT", or empty.
+    // `wait`: how long a stream waits for a session and for the far end's answer; 0: for as long as it takes. `target`: "HOST:PORT", or empty.
     far_stream(event_loop& loop, stripe::node& over, duration wait, std::string target);
 
     std::unique_ptr<attempt> start(const std::string& wanted, done call) override;

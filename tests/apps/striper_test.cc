@@ -174,6 +174,25 @@ TEST(tcp_striper, without_a_server_connections_are_reset_after_the_timeout) {
     EXPECT_EQ(end_of(near), "connect_refused");
 }
 
+TEST(tcp_striper, a_server_that_does_not_answer_is_not_waited_for) {
+    test_listener target;
+    spawned_program far(striper_with({"-s", "127.0.0.1:0", target.address()}));
+    spawned_program near(
+        striper_with({"--connect-timeout=300ms", "-c", "127.0.0.1:0", far.wait_announced()}));
+    const std::string address = near.wait_announced();
+    test_socket first = test_socket::connect(address);
+    test_socket served = target.accept();
+    ASSERT_TRUE(first.send("x"));
+    EXPECT_EQ(served.receive(1), "x");
+    far.signal(SIGSTOP);
+    test_socket client = test_socket::connect(address);
+    EXPECT_EQ(client.wait_end(), "reset");
+    EXPECT_EQ(end_of(near), "connect_timeout");
+    far.signal(SIGCONT);
+    ASSERT_TRUE(served.send("y"));
+    EXPECT_EQ(first.receive(1), "y");
+}
+
 TEST(tcp_striper, crc_can_be_left_out_of_paths) {
     test_listener target;
     spawned_program far(striper_with({"-s", "127.0.0.1:0", target.address()}));

@@ -106,6 +106,7 @@ TEST(StripeSession, ASessionThatStaysAloneIsLostAfterResume) {
     w.b.answer.fin = false;
     talker& t = w.open({.to_send = 1000, .fin = false});
     ASSERT_TRUE(w.run([&] { return !w.b.talkers.empty() && w.b.talkers[0]->received() == 1000; }));
+    ASSERT_TRUE(w.run([&] { return t.pipe().has(io_flag::ready); }));
     const instant cut = w.loop.now();
     for (link& l : w.links)
         l.cut();
@@ -162,6 +163,7 @@ TEST(StripeSession, AnEndedSessionStaysEnded) {
     w.b.answer.fin = false;
     talker& t = w.open({.to_send = 1000, .fin = false});
     ASSERT_TRUE(w.run([&] { return !w.b.talkers.empty() && w.b.talkers[0]->received() == 1000; }));
+    ASSERT_TRUE(w.run([&] { return t.pipe().has(io_flag::ready); }));
     for (link& l : w.links)
         l.cut();
     ASSERT_TRUE(w.run([&] { return w.b.it.sessions() == 0; }, 20s));
@@ -186,6 +188,7 @@ TEST(StripeSession, AnEndedSessionIsRefusedWhereOthersLive) {
     w.b.answer.fin = false;
     talker& t = w.open({.to_send = 1000, .fin = false});
     ASSERT_TRUE(w.run([&] { return !w.b.talkers.empty() && w.b.talkers[0]->received() == 1000; }));
+    ASSERT_TRUE(w.run([&] { return t.pipe().has(io_flag::ready); }));
     w.links[0].cut();
     ASSERT_TRUE(w.run([&] { return w.b.it.sessions() == 1; }, 20s));
     subflow_diary diary;

@@ -164,6 +164,24 @@ TEST(StripeStreams, WhatWasSentBeforeARefusalIsLostAndSaysSo) {
     EXPECT_TRUE(w.run([&] { return w.a.it.flushed() && w.b.it.flushed(); }));
 }
 
+TEST(StripeStreams, AnAnswerThatDoesNotComeInTimeIsABreakAtBothEnds) {
+    world w;
+    w.join_many(2);
+    talker& answered = w.open({.to_send = 10, .fin = false}, 2s);
+    ASSERT_TRUE(w.run([&] { return answered.pipe().has(io_flag::ready); }));
+    w.b.answers = false;
+    const instant began = w.loop.now();
+    talker& t = w.open({.to_send = 1000}, 2s);
+    ASSERT_TRUE(w.run([&] { return t.broken(); }));
+    EXPECT_EQ(t.why(), error{reason::timed_out});
+    EXPECT_EQ(w.loop.now() - began, 2s);
+    ASSERT_EQ(w.b.offered.size(), 1u);
+    ASSERT_TRUE(w.run([&] { return w.b.offered[0]->has(io_flag::broken); }));
+    EXPECT_EQ(w.b.offered[0]->why(), error{reason::timed_out});
+    w.idle(10s);
+    EXPECT_FALSE(answered.broken());
+}
+
 TEST(StripeStreams, ATargetThatIsNotAllowedCostsThatStreamAlone) {
     world w;
     w.join_many(2);

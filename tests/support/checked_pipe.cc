@@ -89,8 +89,8 @@ void checked_pipe::look() {
 
 void checked_pipe::check_levels() const {
     const io_flags f = last_;
-    const bool may_send = (early_ || f.has(io_flag::ready)) && !f.has(io_flag::fin_wanted) &&
-                          !f.has(io_flag::broken);
+    const bool may_send =
+        (early_ || f.has(io_flag::ready)) && !f.has(io_flag::fin_wanted) && !f.has(io_flag::broken);
     expect(!f.has(io_flag::writable) || may_send, "writable although nothing may be sent");
     expect(!f.has(io_flag::fin_sent) || f.has(io_flag::fin_wanted), "fin_sent but never wanted");
     expect(f.has(io_flag::broken) == bool(why()), "why() and broken do not agree");

@@ -48,8 +48,6 @@ struct node::core final : joining_pipe::judge, session::keeper {
     void end_restarted(const identity& peer, const std::string& peer_identity);
     void take_new_instance() noexcept;
     void open_waiting();
-    void arm_wait();
-    void on_wait_over();
     void on_parted(parting_pipe& p);
     void on_chores();
 
@@ -64,7 +62,6 @@ struct node::core final : joining_pipe::judge, session::keeper {
     std::vector<std::unique_ptr<parting_pipe>> parting;
     std::deque<session_key> ended;
     intrusive_list<striped_stream, &striped_stream::hook> waiting;
-    timer wait_over;
     deferred chores;  // reaps sessions that are over
     error trouble{};
     delegate<void()> closed, want, silence;
@@ -78,7 +75,6 @@ node::core::core(event_loop& l, const log& o, const node_options& opts, stream_h
       options(opts),
       handler(h),
       shares(opts.memory_budget, opts.max_sessions),
-      wait_over(l, delegate<void()>::to<&core::on_wait_over>(*this)),
       chores(l, delegate<void()>::to<&core::on_chores>(*this)) {
     who.node_id = opts.node_id;
     if (who.node_id == decltype(who.node_id){}) fill_random(who.node_id);
@@ -289,25 +285,7 @@ void node::core::open_waiting() {
     session* s = usable();
     if (!s) return;
     while (striped_stream* waiter = waiting.pop_front())
-        s->open(*waiter, open_request(waiter->waiting()->request));
-    wait_over.cancel();
-}
-
-void node::core::arm_wait() {
-    instant first = never;
-    for (striped_stream* s = waiting.front(); s; s = waiting.next(*s))
-        first = std::min(first, s->waiting()->deadline);
-    wait_over.arm(first);
-}
-
-void node::core::on_wait_over() {
-    for (striped_stream* s = waiting.front(); s;) {
-        striped_stream* next = waiting.next(*s);
-        if (s->waiting()->deadline <= loop.now())
-            s->on_broken(trouble ? trouble : error{reason::session_lost}, {});
-        s = next;
-    }
-    arm_wait();
+        s->open(*waiter, waiter->request());
 }
 
 // -- the public face ------------------------------------------------------------------------------
@@ -366,12 +344,13 @@ std::unique_ptr<stream_pipe> node::open_stream(const open_request& request, dura
     auto s = std::make_unique<striped_stream>(c.loop, request);
     if (c.closing) {
         s->on_broken({reason::local_abort}, {});
-    } else if (session* on = c.usable()) {
+        return s;
+    }
+    s->ask(request, wait, c.trouble);
+    if (session* on = c.usable()) {
         on->open(*s, request);
     } else {
-        s->wait(request, saturating_add(c.loop.now(), wait));
         c.waiting.push_back(*s);
-        c.wait_over.arm(std::min(c.wait_over.due(), s->waiting()->deadline));
         if (c.want) c.want();
     }
     return s;
@@ -399,7 +378,6 @@ void node::close(delegate<void()> done) {
     c.closed = done;
     while (striped_stream* s = c.waiting.pop_front())
         s->on_broken({reason::local_abort}, {});
-    c.wait_over.cancel();
     for (const auto& j : c.joining)
         j->doom({reason::local_abort});
     c.chores.schedule();

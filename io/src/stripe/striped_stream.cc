@@ -14,8 +14,22 @@ striped_stream::~striped_stream() {
     if (session_) reset();
 }
 
-void striped_stream::wait(open_request request, instant deadline) {
-    wish_ = std::make_unique<wish>(wish{std::move(request), deadline});
+void striped_stream::ask(open_request request, duration most, const error& trouble) {
+    wish_.reset(new wish{std::move(request),
+                         trouble,
+                         {state_.loop(), delegate<void()>::to<&striped_stream::on_late>(*this)}});
+    wish_->late.arm_in(most);
+}
+
+void striped_stream::on_late() {
+    if (!session_) {
+        const error trouble = wish_->trouble;
+        return on_broken(trouble ? trouble : error{reason::session_lost}, {});
+    }
+    session_->engine().abort(id_, {reason::timed_out}, session_->now());
+    session_->later();
+    let_go();
+    on_broken({reason::timed_out}, {});
 }
 
 void striped_stream::bind(session& to, stream_id id, bool ours) {
@@ -23,7 +37,6 @@ void striped_stream::bind(session& to, stream_id id, bool ours) {
     session_number_ = to.number();
     id_ = id;
     ours_ = ours;
-    wish_.reset();
     if (state_.has(io_flag::fin_wanted))
         to.engine().finish(id, to.now());
     else if (ours)
@@ -171,6 +184,7 @@ void striped_stream::ended_one_way() noexcept {
 // -- events ---------------------------------------------------------------------------------------
 
 void striped_stream::on_ready() {
+    wish_.reset();
     state_.raise(io_flag::ready);
     if (!ours_ && !state_.has(io_flag::fin_wanted)) state_.raise(io_flag::writable);
     if (std::exchange(early_data_, false)) state_.raise(io_flag::readable);

@@ -42,13 +42,10 @@ class striped_stream final : public stream_pipe {
 
     // -- what its node and session do with it ------------------------------------------------
 
-    struct wish {
-        open_request request;
-        instant deadline;
-    };
-    // Set while it waits for a session.
-    void wait(open_request request, instant deadline);
-    const wish* waiting() const noexcept { return wish_.get(); }
+    // Of ours: what it asks for, until it is ready. It breaks if that takes longer than `most`: for `trouble` (or session_lost) where it has
+    // no session by then, timed_out where the far end has not answered.
+    void ask(open_request request, duration most, const error& trouble);
+    const open_request& request() const noexcept { return wish_->request; }
     // `ours`: we asked for it; the far end has to accept.
     void bind(session& to, stream_id id, bool ours);
 
@@ -63,6 +60,12 @@ class striped_stream final : public stream_pipe {
     list_hook hook;
 
   private:
+    struct wish {
+        open_request request;
+        const error& trouble;
+        timer late;
+    };
+    void on_late();
     io_result send_datagram(chain& from);
     io_result recv_broken(chain& to, std::size_t max);
     void let_go() noexcept;
@@ -72,7 +75,7 @@ class striped_stream final : public stream_pipe {
     const bool datagrams_;
     const duration ttl_;
     session* session_ = nullptr;  // none: not bound yet, over, or broken
-    std::unique_ptr<wish> wish_;
+    std::unique_ptr<wish> wish_;  // while it is neither ready nor broken
     chain unread_;
     stream_id id_ = 0;
     std::uint32_t session_number_ = 0;

@@ -127,7 +127,8 @@ class node {
     // Bytes that the living sessions have carried, both ways, headers and all.
     std::uint64_t carried() const;
 
-    // A stream over the newest living session; where there is none yet it waits for one, for at most `wait`, and then breaks (session_lost).
+    // A stream over the newest living session; where there is none yet it waits for one. It is ready within `wait` or breaks: session_lost, or why
+    // there is no session, or timed_out if the far end has not answered.
     std::unique_ptr<stream_pipe> open_stream(const open_request& request, duration wait);
 
     // Streams are open, or wait for a session.
