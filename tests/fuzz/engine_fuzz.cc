@@ -67,6 +67,7 @@ class driver {
         o.peer_initial_credit = 2 * kib;
         o.max_frame = 16 * kib;
         o.datagrams = true;
+        o.streams_ahead = 3;
         return o;
     }
 

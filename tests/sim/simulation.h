@@ -36,6 +36,7 @@ class simulation : private link_user {
             engine_options o = common;
             o.even = side == 0;
             o.peer_initial_credit = o.own_initial_credit;
+            o.streams_ahead = 4;  // as nodes have it
             ends[side] = std::make_unique<engine>(blocks, o, now);
         }
     }

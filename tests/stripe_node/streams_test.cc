@@ -138,7 +138,8 @@ TEST(StripeStreams, WhatIsSentAtOnceArrivesWithTheOpen) {
     talker& first = w.open({.to_send = 10, .fin = false});
     ASSERT_TRUE(w.run([&] { return first.pipe().has(io_flag::ready); }));
     w.b.answers = false;
-    talker& t = w.open({.to_send = 1000});
+    const std::uint64_t much = 100'000;
+    talker& t = w.open({.to_send = much});
     EXPECT_TRUE(t.pipe().has(io_flag::writable));
     ASSERT_TRUE(w.run([&] { return w.b.offered.size() == 1; }));
     EXPECT_FALSE(t.pipe().has(io_flag::ready));
@@ -149,7 +150,7 @@ TEST(StripeStreams, WhatIsSentAtOnceArrivesWithTheOpen) {
     w.b.offered[0]->accept();
     talker far(w.loop, std::move(w.b.offered[0]), {.receive_seed = 1});
     ASSERT_TRUE(w.run([&] { return far.fin_received(); }));
-    EXPECT_EQ(far.received(), 1000u);
+    EXPECT_EQ(far.received(), much);
     EXPECT_TRUE(far.exact());
 }
 

@@ -50,6 +50,11 @@ bool credit::admit(window& w, std::uint64_t limit) noexcept {
     return true;
 }
 
+bool credit::admit_ahead(window& w, std::uint64_t limit) noexcept {
+    limit = std::min(limit, room() / 16);
+    return limit > floor_ && admit(w, limit);
+}
+
 void credit::raise(window& w, std::uint64_t limit) noexcept {
     if (limit > w.limit) recount(w, [&] { w.limit = limit; });
 }

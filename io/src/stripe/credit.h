@@ -36,6 +36,8 @@ class credit {
 
     // Takes a stream in, with `limit` granted already by the HELLO. False: there is no room for its floor.
     bool admit(window& w, std::uint64_t limit) noexcept;
+    // Takes in one that the peer has yet to open, with at most `limit`, and leaves the most of the room to others. False: there is little.
+    bool admit_ahead(window& w, std::uint64_t limit) noexcept;
     // Its first real window: a part of what is left, at most `first`.
     void grant_first(window& w) noexcept;
     // The application read n bytes. True if a new limit is to be told.

@@ -17,7 +17,8 @@ engine::state::state(block_pool& blocks, const engine_options& options, instant 
               options.max_window, options.max_streams),
       scheduler_(options.scheduler),
       now_(now),
-      next_own_(options.even ? 2 : 1) {}
+      next_own_(options.even ? 2 : 1),
+      next_advanced_(options.even ? 1 : 2) {}
 
 // -- finding things -----------------------------------------------------------------------------------
 
@@ -60,6 +61,7 @@ void engine::subflow_up(subflow_id id, const subflow_options& options, instant n
         std::make_unique<subflow>(e.blocks_, id, place, e.opt_.max_frame, options, now));
     e.subflows_.back()->goaway_due = e.broken_ && e.goaway_ != wire::code::none;
     e.survey();
+    e.grant_ahead();
 }
 
 void engine::set_congested(subflow_id id, bool congested, instant now) {
@@ -197,6 +199,7 @@ stream_id engine::open(const open_request& request, instant now) {
         e.forget(s);
         return 0;
     }
+    if (const auto granted = e.next_credits_.extract(s.id)) s.send.raise_limit(granted.mapped());
     e.next_own_ += 2;
     if (request.datagrams) {
         e.begin_flow(s);
@@ -224,6 +227,7 @@ void engine::accept(stream_id id, instant now) {
     s->granted_at = now;
     s->owe(duty::open_ok);
     state_->schedule(*s);
+    state_->grant_ahead();
 }
 
 void engine::refuse(stream_id id, error why, instant now) {
@@ -347,7 +351,10 @@ std::size_t engine::memory() const {
 }
 
 std::uint64_t engine::granted() const {
-    return state_->credit_.granted();
+    std::uint64_t n = state_->credit_.granted();
+    for (const auto& a : state_->advances_)
+        n -= a.granted.outstanding();
+    return n;
 }
 
 }  // namespace libp::stripe

@@ -81,6 +81,12 @@ void engine::check_invariants() const {
         datagrams_out += s->flow->out.cost();
         datagrams_in += s->flow->in.cost();
     }
+    for (const auto& a : e.advances_) {
+        check(a.granted.open && !e.peer_used(a.id), "a grant in advance is not for a new stream");
+        granted += a.granted.outstanding();
+        charged += e.credit_.charge(a.granted);
+    }
+    check(e.next_credits_.size() <= wire::streams_ahead_max, "too many grants in advance are kept");
     check(datagrams_out == e.datagrams_out_, "datagrams to be sent are miscounted");
     check(datagrams_out <= e.opt_.memory_budget / 8, "too many datagrams wait to be sent");
     check(datagrams_in == e.credit_.kept(), "datagrams that came are miscounted");

@@ -112,10 +112,14 @@ bool engine::state::mark_used(stream_id id) {
 // A stream of the peer's that is seen for the first time, be it by its OPEN or by what overtook it.
 stream* engine::state::peer_stream(stream_id id) {
     if (!mark_used(id)) return nullptr;
+    window granted = take_advance(id);
     if (streams_.size() < opt_.max_streams) {
         stream& s = add_stream(id, false, 0);
-        if (credit_.admit(s.recv.window, opt_.own_initial_credit)) return &s;
+        s.recv.window = granted;
+        if (granted.open || credit_.admit(s.recv.window, opt_.own_initial_credit)) return &s;
         forget(s);
+    } else {
+        credit_.release(granted);
     }
     queue_reset({id, wire::code_of(reason::limit), 0});
     return nullptr;
@@ -199,7 +203,9 @@ void engine::state::on_rst(const wire::header& h) {
         }
     }
     if (!is_ours(h.stream)) {
-        if (!peer_used(h.stream)) mark_used(h.stream);
+        if (peer_used(h.stream) || !mark_used(h.stream)) return;
+        window granted = take_advance(h.stream);
+        credit_.release(granted);
     } else if (h.stream >= next_own_) {
         break_session({reason::protocol_error}, wire::code::protocol, true);
     }
@@ -267,6 +273,7 @@ void engine::state::on_ack(frame& f) {
 void engine::state::on_credit(const wire::header& h) {
     if (h.offset > wire::credit_max)
         return break_session({reason::flow_control}, wire::code::flow_control, true);
+    if (is_ours(h.stream) && h.stream >= next_own_) return on_credit_ahead(h);
     stream* s = addressed(h);
     if (!s || !s->send.raise_limit(h.offset)) return;
     schedule(*s);

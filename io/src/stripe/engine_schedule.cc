@@ -173,8 +173,10 @@ engine::state::choice engine::state::choose(const subflow& on, instant now) cons
     if (on.path_ack_due || on.pong_due || on.ping_due || on.limit_due || on.drain_due)
         return {kind::own};
     // What streams owe each other must not wait for a slow subflow, whatever the scheduler.
-    if ((!resets_.empty() || !control_.empty()) && is_soonest(on))
-        return {resets_.empty() ? kind::control : kind::reset, control_.front()};
+    if ((!resets_.empty() || !control_.empty() || unsaid_advance()) && is_soonest(on)) {
+        if (!resets_.empty()) return {kind::reset};
+        return {control_.empty() ? kind::advance : kind::control, control_.front()};
+    }
     if (!usable(on) || on.records.size() >= subflow::many_records) return {};
     if (const choice c = choose_datagram(on, now); c.what != kind::nothing) return c;
     if (stream* s = waiting_.front()) {

@@ -4,6 +4,7 @@
 //
 //     engine.cc           the public calls
 //     engine_streams.cc   the life of streams, events
+//     engine_advance.cc   credit for streams that have yet to be opened
 //     engine_receive.cc   frames that come in
 //     engine_schedule.cc  which frame goes next on a subflow, if any
 //     engine_transmit.cc  frames that go out
@@ -24,6 +25,7 @@
 #include "stripe/subflow.h"
 
 #include <deque>
+#include <map>
 #include <memory>
 #include <unordered_map>
 #include <unordered_set>
@@ -47,6 +49,7 @@ struct engine::state {
             own,
             reset,
             control,
+            advance,
             datagram,
             waiting,
             fresh,
@@ -83,6 +86,19 @@ struct engine::state {
     // The application read so much of it.
     void consumed(stream& s, std::size_t n, instant now);
     event& emit(event::kind what, stream_id id);
+
+    // -- credit in advance (engine_advance.cc)
+    struct advance {
+        stream_id id;
+        window granted;
+        bool said = false;
+    };
+    void grant_ahead();
+    // What the peer's stream, seen for the first time, was granted: a window that is not open if nothing.
+    window take_advance(stream_id id);
+    const advance* unsaid_advance() const noexcept;
+    void transmit_advance(subflow& on, chain& out, instant now);
+    void on_credit_ahead(const wire::header& h);
 
     // -- frames in (engine_receive.cc): an error is the subflow's, the session's goes through break_session
     error process(subflow& from, frame& f, instant now);
@@ -183,6 +199,9 @@ struct engine::state {
     instant now_;  // of the call that is being served
     std::unordered_map<stream_id, std::unique_ptr<stream>> streams_;
     stream_id next_own_;
+    std::deque<advance> advances_;                     // to the peer's next streams, by id
+    stream_id next_advanced_;                          // ids below it are used or among them
+    std::map<stream_id, std::uint64_t> next_credits_;  // by the peer, to ours
     interval_set used_;  // ids of the peer's side that were ever used, by (id - 1) / 2
 
     intrusive_list<stream, &stream::in_all> all_;

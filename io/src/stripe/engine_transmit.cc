@@ -53,6 +53,9 @@ bool engine::state::transmit_one(subflow& on, chain& out, instant now) {
         case choice::kind::control:
             transmit_control(on, out, *next.of, now);
             break;
+        case choice::kind::advance:
+            transmit_advance(on, out, now);
+            break;
         case choice::kind::datagram:
             transmit_datagram(on, out, *next.of, static_cast<std::size_t>(next.offset), now);
             break;

@@ -17,6 +17,8 @@ namespace {
 
 // How many ended sessions are remembered, so that they stay ended.
 constexpr std::size_t ended_remembered = 256;
+// As many as a browser opens at once, nearly.
+constexpr std::size_t streams_ahead = 4;
 // How long a handshake has before it may have to make room for another.
 constexpr duration handshake_grace = 200ms;
 // How long a pipe that we closed may take to be gone.
@@ -222,6 +224,7 @@ session& node::core::begin_session(const handshake& h, const std::string& peer_i
         options.engine.datagrams && (h.peer().features & wire::feature::datagrams) != 0;
     s.engine.peer_initial_credit = h.peer().initial_credit;
     s.engine.memory_budget = s.share / 2;
+    s.engine.streams_ahead = handler ? streams_ahead : 0;
     // What our HELLO promised every stream has to fit, into the half that windows leave free for newcomers.
     const std::size_t fit = std::max<std::uint64_t>(
         1, s.engine.memory_budget / 2 / std::max<std::uint64_t>(s.engine.own_initial_credit, 1));

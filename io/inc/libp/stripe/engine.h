@@ -99,6 +99,9 @@ struct engine_options {
         0;  // from the peer's HELLO: what a stream may send before OPEN_OK
     std::uint64_t own_initial_credit =
         2 * kib;  // what our HELLO promised; max_streams of it fit half the budget
+    // So many of the streams that the peer opens next are granted so much in advance; less where the budget is small.
+    std::size_t streams_ahead = 0;
+    std::size_t window_ahead = 256 * kib;
     std::size_t memory_budget = 64 * mib;
     std::size_t first_window =
         4 * mib;  // what a stream is granted once it is accepted, budget permitting
@@ -224,7 +227,7 @@ class engine {
 
     // -- streams -------------------------------------------------------------------------------
 
-    // A new stream; bytes may be written at once, up to the peer's initial credit before stream_ready.
+    // A new stream; bytes may be written at once, as many before stream_ready as the peer's initial credit, or its credit in advance, allows.
     // 0: too many streams, or the session is broken.
     stream_id open(const open_request& request, instant now);
     void accept(stream_id id, instant now);
@@ -268,7 +271,7 @@ class engine {
     std::size_t open_streams() const;
     // Bytes held: to be sent, sent and unconfirmed, received and unread.
     std::size_t memory() const;
-    // Sum over streams of granted - consumed; never above memory_budget.
+    // Sum over streams that are open of granted - consumed; with what others are granted in advance, never above memory_budget.
     std::uint64_t granted() const;
     // Debug and tests: aborts if an invariant does not hold.
     void check_invariants() const;

@@ -89,7 +89,8 @@
 //
 // Subflows do not keep step, so any frame of a stream may overtake its OPEN: the stream then begins with that frame, and with the
 // initial credit. RST that overtakes OPEN uses up the id. Ids once used and now closed are remembered for ever (as ranges: ids are dense);
-// whatever comes for them is confirmed and dropped. A frame other than OPEN, DATA, DGRAM, RST and CREDIT for an id that its owner never opened is an error.
+// whatever comes for them is confirmed and dropped. A frame other than OPEN, DATA, DGRAM, RST and CREDIT for an id that its owner never opened is an error, and so is each from its owner's
+// peer but CREDIT in advance (section 6).
 //
 // DATA carries payload at its offset in the stream; FIN marks that the stream ends behind it. Data may come in any order, twice, and cut
 // differently the second time. RST ends a stream at once in both directions; it is not answered.
@@ -117,6 +118,9 @@
 // Credit is an absolute limit on the offsets of a stream: offset + length <= limit. It comes with OPEN, OPEN_OK and CREDIT; the greatest counts, so that
 // frames that come late or twice change nothing. It begins at the initial_credit of the receiver's HELLO for streams the peer opens. How much is
 // granted, and when, is the receiver's choice; nobody asks for more.
+//
+// It may be granted in advance, so that the first bytes of a stream need not wait for OPEN_OK: CREDIT for one of the next 64 ids that its receiver
+// may open a stream with. A stream that then begins with that id has this credit, if it is more than the initial_credit.
 //
 //  -- 7. confirmation --
 //
@@ -177,6 +181,8 @@ inline constexpr std::size_t target_max = open_max - 11;
 inline constexpr std::uint32_t datagram_max = 65507;
 inline constexpr std::size_t text_max = 256;
 inline constexpr std::size_t ranges_max = 64;
+// How far ahead credit may be granted, in streams.
+inline constexpr std::uint32_t streams_ahead_max = 64;
 inline constexpr std::uint32_t smallest_max_frame = 16 * 1024;
 inline constexpr std::uint32_t largest_max_frame = 1024 * 1024;
 inline constexpr std::uint64_t credit_max = (std::uint64_t{1} << 62) - 1;
