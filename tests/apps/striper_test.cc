@@ -95,9 +95,11 @@ TEST_F(striper_test, the_client_says_goodbye) {
     EXPECT_EQ(near_->wait_exit(), 0);
     EXPECT_EQ(near_->errors().find(" warn "), std::string::npos) << near_->errors();
     // The server has heard of it: its session is over, not waiting for subflows to come back.
-    EXPECT_NE(far_->wait_error_line(" info session "), "");
-    std::string line = far_->wait_error_line("state=down");
-    EXPECT_NE(line, "");
+    const std::string up = far_->wait_error_line(" info session ");
+    EXPECT_NE(up.find(" state=up"), up.npos) << up;
+    const std::string down = far_->wait_error_line(" info session ");
+    EXPECT_NE(down.find(" state=down "), down.npos) << down;
+    EXPECT_NE(down.find(" streams=0 "), down.npos) << down;
 }
 
 TEST_F(striper_test, a_status_block_shows_every_subflow) {

@@ -207,6 +207,76 @@ TEST(hostile, goaway_ends_the_session_without_an_answer) {
     EXPECT_EQ(p.write(id, "more"), 0u);
 }
 
+// A peer that leaves: see wire.h, section 8.
+constexpr wire::header goodbye{.type = type::goaway};
+
+TEST(hostile, a_goodbye_waits_for_what_comes_on_other_subflows) {
+    raw_peer p;
+    const stream_id done = p.e.open({"done"}, p.now), cut = p.e.open({"cut"}, p.now);
+    for (const stream_id id : {done, cut}) {
+        p.write(id, "abc");
+        p.e.finish(id, p.now);
+    }
+    p.frames(1);
+    p.frames(2);
+    EXPECT_FALSE(p.send(goodbye, {}, 1));
+    EXPECT_TRUE(p.e.peer_leaves());
+    EXPECT_FALSE(p.e.is_over());
+    // Slower than the goodbye, but said before it.
+    p.data(done, 0, "answer", true, 2);
+    p.send({.type = type::ack, .flags = wire::flag::fin, .stream = done, .offset = 3}, {}, 2);
+    p.data(cut, 0, "ans", false, 2);
+    p.events();
+    EXPECT_FALSE(p.send(goodbye, {}, 2));
+    EXPECT_TRUE(p.e.is_over());
+    const auto all = p.events();
+    ASSERT_EQ(all.size(), 3u);
+    EXPECT_EQ(all[0].what, event::kind::stream_completed);
+    EXPECT_EQ(all[0].id, done);
+    EXPECT_EQ(all[0].unread.to_string(), "answer");
+    EXPECT_EQ(all[1].what, event::kind::stream_broken) << "its end has not come";
+    EXPECT_EQ(all[1].why.why, reason::peer_reset);
+    EXPECT_EQ(all[1].unread.to_string(), "ans");
+    EXPECT_EQ(all[2].what, event::kind::session_broken);
+    EXPECT_FALSE(p.e.wants_transmit(1, p.now)) << "a goodbye is not answered";
+    EXPECT_EQ(p.e.memory(), 0u);
+}
+
+TEST(hostile, a_goodbye_is_complete_when_the_other_subflows_are_gone) {
+    raw_peer p;
+    EXPECT_FALSE(p.send(goodbye, {}, 2));
+    EXPECT_FALSE(p.e.is_over());
+    p.down();
+    EXPECT_EQ(p.session_end(), reason::peer_reset);
+}
+
+TEST(hostile, a_goodbye_that_is_not_said_everywhere_counts_after_5_s) {
+    raw_peer p;
+    EXPECT_FALSE(p.send(goodbye, {}, 1));
+    EXPECT_EQ(p.e.next_timer(), p.now + 5s);
+    p.now += 4s;
+    EXPECT_FALSE(p.send(goodbye, {}, 1)) << "once more changes nothing";
+    EXPECT_FALSE(p.e.is_over());
+    p.now += 1s;
+    p.e.on_timer(p.now);
+    EXPECT_EQ(p.session_end(), reason::peer_reset);
+}
+
+TEST(hostile, who_leaves_says_so_on_every_subflow_and_nothing_behind_it) {
+    raw_peer p;
+    p.write(p.e.open({"x"}, p.now), "lost");
+    p.e.leave(p.now);
+    EXPECT_TRUE(p.events().empty());
+    for (const subflow_id on : {1u, 2u}) {
+        const auto all = p.frames(on);
+        ASSERT_EQ(all.size(), 1u);
+        EXPECT_EQ(all[0].head, goodbye);
+        EXPECT_TRUE(p.frames(on).empty());
+    }
+    EXPECT_EQ(p.e.next_timer(), never);
+    EXPECT_EQ(p.e.memory(), 0u);
+}
+
 // Every second byte missing: as many ranges as the window has room for.
 TEST(hostile, s13_an_explosion_of_ranges_breaks_that_stream_only) {
     raw_peer p({.first_window = 256 * kib});

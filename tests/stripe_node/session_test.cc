@@ -143,7 +143,7 @@ TEST(StripeSession, ASessionWithoutStreamsDoesNotWaitForLong) {
 TEST(StripeSession, UnreadBytesOutliveTheSession) {
     world w({.resume = 1s}, {.resume = 1s});
     w.join_many(1);
-    w.b.answer.reads = false;
+    w.b.answer.reads = w.b.answer.fin = false;
     w.open({.to_send = 5000});
     ASSERT_TRUE(w.run([&] { return w.a.it.flushed() && w.b.it.open_streams() == 1; }));
     w.idle(1s);
@@ -435,6 +435,27 @@ TEST(StripeHandshake, ANodeHasAtMostSoManySessions) {
     EXPECT_EQ(diary.ready.size(), 2u);
 }
 
+// Whoever came once, and is gone without a word, keeps nobody out.
+TEST(StripeHandshake, SessionsThatNobodyWouldMissMakeWay) {
+    world w({}, {.max_sessions = 3});
+    log quiet;
+    talker& t = w.open({.to_send = 1000, .fin = false});
+    w.join_many(1);
+    ASSERT_TRUE(w.run([&] { return t.sent() == 1000; }));
+    for (int i = 0; i < 10; ++i) {
+        node once(w.loop, quiet, {});
+        subflow_diary diary;
+        auto [p, q] = make_memory_pair(w.loop);
+        once.adopt(std::move(p), "p", &diary, 1);
+        w.b.it.adopt(std::move(q), "q");
+        ASSERT_TRUE(w.run([&] { return diary.ready.size() + diary.gone.size() == 1; }, 1s));
+        EXPECT_EQ(diary.ready.size(), 1u) << i;
+        // Gone with its pipe.
+    }
+    EXPECT_LE(w.b.it.sessions(), 3u);
+    EXPECT_FALSE(t.broken()) << "one with streams, or with subflows, stays";
+}
+
 TEST(StripeHandshake, S20ANodeDoesNotTalkToItself) {
     world w;
     auto [p, q] = make_memory_pair(w.loop);
@@ -582,6 +603,124 @@ TEST(StripeSession, ACleanCloseTellsTheStreamsOfTheOtherEnd) {
     ASSERT_TRUE(w.run([&] { return w.b.talkers[0]->broken(); }, 1s));
     EXPECT_EQ(t.why(), error{reason::local_abort});
     EXPECT_EQ(w.b.talkers[0]->why(), error{reason::peer_reset});
+}
+
+namespace {
+
+struct closing {
+    bool closed = false;
+    void on_closed() { closed = true; }
+    delegate<void()> call() { return delegate<void()>::to<&closing::on_closed>(*this); }
+};
+
+}  // namespace
+
+TEST(StripeSession, ACleanCloseEndsTheSessionAtBothEnds) {
+    world w;
+    w.join_many(4);
+    talker& t = w.open({.to_send = 300'000});
+    ASSERT_TRUE(w.run([&] { return t.finished(); }));
+    closing end;
+    w.a.it.close(end.call());
+    // At once: there is no need to wait for anybody to come back.
+    EXPECT_TRUE(w.run([&] { return end.closed && w.b.it.sessions() == 0; }, 100ms));
+    EXPECT_TRUE(w.b.talkers[0]->finished());
+    EXPECT_EQ(w.b.lines.count("info session id="), 2u) << "it came up, and went down without harm";
+    EXPECT_EQ(w.b.lines.count("state=down end=peer_reset streams=0"), 1u);
+}
+
+TEST(StripeSession, ACleanCloseSaysHowManyStreamsItCut) {
+    world w;
+    w.join_many(2);
+    w.b.answer.fin = false;
+    for (int i = 0; i < 3; ++i)
+        w.open({.to_send = 1000, .fin = false});
+    ASSERT_TRUE(w.run([&] { return w.b.talkers.size() == 3 && w.a.it.flushed(); }));
+    w.a.it.close({});
+    ASSERT_TRUE(w.run([&] { return w.b.it.sessions() == 0; }, 100ms));
+    w.idle(1ms);
+    for (const auto& t : w.b.talkers) {
+        EXPECT_TRUE(t->saw_broken());
+        EXPECT_FALSE(t->fin_received()) << "a stream that was cut must not look finished";
+    }
+    EXPECT_EQ(w.a.lines.count("warn session"), 1u);
+}
+
+// All of it has come and the peer knows it, so the peer is gone; only we have not read it yet.
+TEST(StripeSession, WhatWasCompleteIsReadToItsEndAfterTheGoodbye) {
+    world w;
+    w.join_many(2);
+    w.b.answer.reads = false;
+    talker& t = w.open({.to_send = 200'000});
+    ASSERT_TRUE(w.run([&] { return t.finished(); }));
+    EXPECT_EQ(w.b.talkers[0]->received(), 0u);
+    w.a.it.close({});
+    ASSERT_TRUE(w.run([&] { return w.b.it.sessions() == 0; }, 100ms));
+    EXPECT_FALSE(w.b.talkers[0]->broken());
+    w.b.talkers[0]->read_now();
+    EXPECT_EQ(w.b.talkers[0]->received(), 200'000u);
+    EXPECT_TRUE(w.b.talkers[0]->exact());
+    EXPECT_TRUE(w.b.talkers[0]->finished());
+    EXPECT_EQ(w.b.lines.count("warn"), 0u);
+}
+
+// The acknowledgement of the peer's last FIN was on a subflow that died: the end that closes says it again before it goes.
+TEST(StripeSession, NobodyLeavesBeforeThePeerKnowsHowItsStreamsEnded) {
+    for (const std::size_t dies : {0u, 1u}) {
+        world w;
+        w.join_many(2);
+        w.b.answer.sends_after_fin = true;
+        talker& t = w.open({.to_send = 100'000});
+        ASSERT_TRUE(w.run([&] { return t.finished(); }));
+        w.links[dies].freeze();
+        closing end;
+        w.a.it.close(end.call());
+        w.idle(50ms);
+        w.links[dies].cut();
+        EXPECT_TRUE(w.run([&] { return end.closed; }, 100ms));
+        EXPECT_TRUE(w.run([&] { return w.b.it.sessions() == 0; }, 100ms));
+        EXPECT_TRUE(w.b.talkers[0]->finished());
+        EXPECT_FALSE(w.b.talkers[0]->broken());
+    }
+}
+
+TEST(StripeSession, APeerThatStandsStillIsNotWaitedForLong) {
+    world w;
+    w.join_many(2);
+    w.b.answer.fin = false;
+    talker& t = w.open({.to_send = 100'000'000, .fin = false});
+    ASSERT_TRUE(w.run([&] { return t.sent() > 1'000'000; }));
+    for (link& l : w.links)
+        l.freeze();
+    w.idle(1s);
+    closing end;
+    const instant before = w.loop.now();
+    w.a.it.close(end.call());
+    w.idle(500ms);
+    EXPECT_FALSE(end.closed);
+    w.a.it.close(end.call(), 100ms);
+    EXPECT_TRUE(w.run([&] { return end.closed; }));
+    EXPECT_EQ(w.loop.now(), before + 600ms) << "in a hurry it waits less";
+    EXPECT_EQ(w.a.it.sessions(), 0u);
+}
+
+TEST(StripeSession, NothingBeginsInASessionThatThePeerLeaves) {
+    world w;
+    w.join_many(2);
+    talker& t = w.open({.to_send = 1000});
+    ASSERT_TRUE(w.run([&] { return t.finished(); }));
+    // One of the two does not bring its goodbye, so that b is left for a while in a session that a has ended.
+    w.idle(1s);
+    w.links[1].freeze();
+    w.a.it.close({});
+    w.idle(100ms);
+    ASSERT_EQ(w.b.it.sessions(), 1u);
+    talker waits(w.loop, w.b.it.open_stream({}, 10s), {});
+    w.idle(1s);
+    EXPECT_FALSE(waits.broken());
+    EXPECT_TRUE(w.b.it.in_use());
+    EXPECT_TRUE(w.run([&] { return w.b.it.sessions() == 0; }, 5s)) << "5 s after the first at most";
+    EXPECT_FALSE(waits.broken());
 }
 
 TEST(StripeSession, StreamsOutliveTheirNode) {

@@ -123,7 +123,7 @@ TEST(StripeTrouble, APeerThatDoesNotPart) {
     const instant before = w.loop.now();
     w.a.it.close(delegate<void()>::to<&decltype(end)::on_closed>(end));
     ASSERT_TRUE(w.run([&] { return end.closed; }));
-    EXPECT_EQ(w.loop.now(), before + 5s);
+    EXPECT_EQ(w.loop.now(), before + 2s);
 }
 
 TEST(StripeTrouble, ClosingANodeWithNothingToClose) {

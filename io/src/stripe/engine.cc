@@ -104,13 +104,13 @@ void engine::subflow_down(subflow_id id, instant now) {
     e.survey();
     for (sent_record& r : gone->records)
         e.say_again(*gone, r, true);
-    if (gone->received == 0) return;
     // The peer is about to send again what it does not know to have arrived: say what has.
-    for (stream* s = e.all_.front(); s; s = e.all_.next(*s)) {
+    for (stream* s = gone->received > 0 ? e.all_.front() : nullptr; s; s = e.all_.next(*s)) {
         if (s->recv.complete() || (s->recv.next() == 0 && s->recv.held() == 0)) continue;
         s->owe(duty::ack);
         e.schedule(*s);
     }
+    e.look_for_end();
 }
 
 error engine::received(subflow_id id, chain&& data, instant now) {
@@ -301,6 +301,11 @@ bool engine::ended(stream_id id) const {
     return !state_->find(id);
 }
 
+bool engine::completed(stream_id id) const {
+    const stream* s = state_->find(id);
+    return s && s->completed();
+}
+
 bool engine::next_event(event& out) {
     state& e = *state_;
     while (!e.events_.empty()) {
@@ -332,10 +337,27 @@ void engine::on_timer(instant now) {
     }
     e.survey();
     if (e.datagrams_due_ <= now) e.drop_late(now);
+    if (e.peer_gone_at_ <= now) e.look_for_end();
 }
 
 void engine::set_scheduler(stripe::scheduler s) {
     state_->scheduler_ = s;
+}
+
+void engine::leave(instant now) {
+    state_->notice_standstill(now);
+    if (state_->broken_) return;
+    state_->break_session({reason::local_abort}, wire::code::none, true);
+    state_->events_.clear();
+    state_->muted_.clear();
+}
+
+bool engine::peer_leaves() const {
+    return state_->peer_gone_at_ != never;
+}
+
+bool engine::is_over() const {
+    return bool(state_->broken_);
 }
 
 std::size_t engine::open_streams() const {

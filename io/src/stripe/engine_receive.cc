@@ -5,11 +5,15 @@
 
 #include "stripe/engine_state.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace libp::stripe {
 
 namespace {
+
+// What a peer that leaves had under way is waited for, that long.
+constexpr duration leaving_time = 5s;
 
 // What an OPEN asks for; a reason if it cannot be had.
 error read_request(const frame& f, bool datagrams, open_request& out) {
@@ -88,7 +92,7 @@ error engine::state::process(subflow& from, frame& f, instant now) {
             drain(from);
             break;
         case wire::type::goaway:
-            break_session({wire::reason_of(h.aux)}, wire::code::none, false);
+            on_goaway(from, h, now);
             break;
         default:
             if (h.type >= wire::type::first_critical)
@@ -305,6 +309,27 @@ void engine::state::on_limit(subflow& from, const wire::header& h) {
     if (std::exchange(from.stats.peer_limit, said) == said) return;
     emit(event::kind::subflow_limited, 0).subflow = from.id;
 }
+
+// -- the peer leaves --------------------------------------------------------------------------------------
+
+void engine::state::on_goaway(subflow& from, const wire::header& h, instant now) {
+    if (h.aux != static_cast<std::uint16_t>(wire::code::none))
+        return break_session({wire::reason_of(h.aux)}, wire::code::none, false);
+    from.goaway_came = true;
+    if (peer_gone_at_ == never) peer_gone_at_ = saturating_add(now, leaving_time);
+    look_for_end();
+}
+
+// Other subflows may still bring what it sent before, the acknowledgement of a stream's end among it.
+void engine::state::look_for_end() {
+    if (broken_ || peer_gone_at_ == never) return;
+    const bool all_said =
+        std::ranges::all_of(subflows_, [](const auto& s) { return s->goaway_came; });
+    if (all_said || peer_gone_at_ <= now_)
+        break_session({reason::peer_reset}, wire::code::none, false);
+}
+
+// -- what was confirmed -----------------------------------------------------------------------------------
 
 void engine::state::freed(subflow& on, const sent_record& r) {
     if (r.what == sent_record::kind::datagram) {

@@ -107,7 +107,7 @@ void engine::state::look_at_others(const subflow& heard, instant now) {
 
 instant engine::state::next_timer() const noexcept {
     if (broken_) return never;
-    instant at = datagram_timer();
+    instant at = std::min(datagram_timer(), peer_gone_at_);
     for (const auto& s : subflows_)
         at = std::min(at, s->next_timer(opt_.heartbeat, opt_.dead_after, subflows_.size() == 1));
     return at;

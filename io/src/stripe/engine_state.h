@@ -78,6 +78,8 @@ struct engine::state {
     // ... and the application.
     void break_stream(stream& s, error why, bool tell_peer);
     void break_session(error why, wire::code code, bool tell_peer);
+    // What has come in order; the stream is about to be forgotten.
+    chain take_unread(stream& s);
     void queue_reset(const reset_notice& r);
     void tell_readable(stream& s);
     // What a read says where nothing is at hand: again, or fin.
@@ -113,6 +115,9 @@ struct engine::state {
     void on_credit(const wire::header& h);
     void on_path_ack(frame& f, instant now);
     void on_limit(subflow& from, const wire::header& h);
+    void on_goaway(subflow& from, const wire::header& h, instant now);
+    // Whether the peer, which leaves, has nothing more under way.
+    void look_for_end();
     void freed(subflow& on, const sent_record& r);
 
     // -- what goes where (engine_schedule.cc)
@@ -187,6 +192,7 @@ struct engine::state {
     credit credit_;
     error broken_{};
     wire::code goaway_ = wire::code::none;
+    instant peer_gone_at_ = never;  // it leaves: by then at the latest
 
     stripe::scheduler scheduler_;
     std::vector<std::unique_ptr<subflow>> subflows_;

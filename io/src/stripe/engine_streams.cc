@@ -73,14 +73,18 @@ void engine::state::reset(stream& s, std::uint16_t code) {
     queue_reset(r);
 }
 
+chain engine::state::take_unread(stream& s) {
+    held_ -= s.recv.ready().size();
+    credit_.consume(s.recv.window, s.recv.ready().size());
+    return std::move(s.recv.ready());
+}
+
 void engine::state::break_stream(stream& s, error why, bool tell_peer) {
     // An OPEN that has not come is nobody's stream up there.
     if (s.opened) {
         event& e = emit(event::kind::stream_broken, s.id);
         e.why = why;
-        held_ -= s.recv.ready().size();
-        credit_.consume(s.recv.window, s.recv.ready().size());
-        e.unread = std::move(s.recv.ready());
+        e.unread = take_unread(s);
     }
     if (tell_peer) {
         reset(s, wire::code_of(why.why));
@@ -93,8 +97,14 @@ void engine::state::break_session(error why, wire::code code, bool tell_peer) {
     if (broken_) return;
     broken_ = why;
     goaway_ = code;
-    while (stream* s = all_.front())
-        break_stream(*s, why, false);
+    while (stream* s = all_.front()) {
+        if (s->completed()) {
+            emit(event::kind::stream_completed, s->id).unread = take_unread(*s);
+            forget(*s);
+        } else {
+            break_stream(*s, why, false);
+        }
+    }
     resets_.clear();
     unconfirmed_resets_ = 0;
     for (const auto& s : subflows_) {

@@ -21,7 +21,7 @@ constexpr std::size_t ended_remembered = 256;
 constexpr std::size_t streams_ahead = 4;
 // How long a handshake has before it may have to make room for another.
 constexpr duration handshake_grace = 200ms;
-// How long a pipe that we closed may take to be gone.
+// How long a pipe that we closed may take to be gone, while the node goes on.
 constexpr duration parting_limit = 5s;
 
 }  // namespace
@@ -52,6 +52,8 @@ struct node::core final : joining_pipe::judge, session::keeper {
     void open_waiting();
     void on_parted(parting_pipe& p);
     void on_chores();
+    void on_close_limit();
+    bool make_place();
 
     event_loop& loop;
     const log& out;
@@ -64,11 +66,12 @@ struct node::core final : joining_pipe::judge, session::keeper {
     std::vector<std::unique_ptr<parting_pipe>> parting;
     std::deque<session_key> ended;
     intrusive_list<striped_stream, &striped_stream::hook> waiting;
+    timer close_limit;
     deferred chores;  // reaps sessions that are over
     error trouble{};
     delegate<void()> closed, want, silence;
     bool closing = false;
-    bool replacing = false;  // within end_restarted()
+    bool replacing = false;  // a session ends because another is about to begin
 };
 
 node::core::core(event_loop& l, const log& o, const node_options& opts, stream_handler h)
@@ -77,6 +80,7 @@ node::core::core(event_loop& l, const log& o, const node_options& opts, stream_h
       options(opts),
       handler(h),
       shares(opts.memory_budget, opts.max_sessions),
+      close_limit(l, delegate<void()>::to<&core::on_close_limit>(*this)),
       chores(l, delegate<void()>::to<&core::on_chores>(*this)) {
     who.node_id = opts.node_id;
     if (who.node_id == decltype(who.node_id){}) fill_random(who.node_id);
@@ -124,7 +128,10 @@ error node::core::hello_came(joining_pipe& j) {
         if (k != key && !find(k) && std::ranges::find(begun, k) == begun.end()) begun.push_back(k);
     }
     if (subflows >= options.max_subflows) return {reason::limit};
-    if (!s && sessions.size() + begun.size() >= options.max_sessions) return {reason::limit};
+    if (s) return {};
+    const auto taken = [](const auto& other) { return !other->over() && !other->vacant(); };
+    const auto lasting = static_cast<std::size_t>(std::ranges::count_if(sessions, taken));
+    if (lasting + begun.size() >= options.max_sessions) return {reason::limit};
     return {};
 }
 
@@ -136,7 +143,7 @@ void node::core::shaken(joining_pipe& j) {
         return failed(j, {reason::session_lost});
     if (s && s->peer_identity() != j.pipe().peer_identity())
         return failed(j, {reason::auth_failed});
-    if (!s && !shares.available()) return failed(j, {reason::limit});
+    if (!s && !make_place()) return failed(j, {reason::limit});
     std::unique_ptr<joining_pipe> joined = take(j);
     if (!s) {
         const std::string peer = joined->pipe().peer_identity();
@@ -204,10 +211,22 @@ session* node::core::find(const session_key& key) noexcept {
     return nullptr;
 }
 
+// For one more session. One that waits for subflows and has nothing to wait for makes way, the oldest first.
+bool node::core::make_place() {
+    if (shares.available()) return true;
+    const auto idle = [](const auto& s) { return !s->over() && s->vacant(); };
+    const auto at = std::ranges::find_if(sessions, idle);
+    if (at == sessions.end()) return false;
+    replacing = true;
+    (*at)->end({reason::limit});
+    replacing = false;
+    return true;
+}
+
 // The newest that can carry a new stream now.
 session* node::core::usable() noexcept {
     for (auto at = sessions.rbegin(); at != sessions.rend(); ++at)
-        if (!(*at)->over() && (*at)->subflows() > 0) return at->get();
+        if (!(*at)->over() && !(*at)->leaving() && (*at)->subflows() > 0) return at->get();
     return nullptr;
 }
 
@@ -273,13 +292,22 @@ void node::core::session_over(session& which) {
 void node::core::on_chores() {
     if (closing) {
         for (const auto& s : sessions)
-            s->end({reason::local_abort});
+            s->close();
     }
     for (auto& s : sessions)
         if (s->over()) loop.retire(std::move(s));
     std::erase(sessions, nullptr);
-    if (closing && sessions.empty() && parting.empty() && closed)
-        std::exchange(closed, delegate<void()>{})();
+    if (!closing || !sessions.empty() || !parting.empty()) return;
+    close_limit.cancel();
+    if (closed) std::exchange(closed, delegate<void()>{})();
+}
+
+void node::core::on_close_limit() {
+    for (const auto& s : sessions)
+        s->end({reason::local_abort});
+    for (auto& p : std::exchange(parting, {}))
+        loop.retire(std::move(p));
+    chores.schedule();
 }
 
 // -- streams that wait for a session --------------------------------------------------------------
@@ -375,7 +403,7 @@ void node::connect_failed(error why) {
     core_->trouble = why;
 }
 
-void node::close(delegate<void()> done) {
+void node::close(delegate<void()> done, duration limit) {
     core& c = *core_;
     c.closing = true;
     c.closed = done;
@@ -383,6 +411,7 @@ void node::close(delegate<void()> done) {
         s->on_broken({reason::local_abort}, {});
     for (const auto& j : c.joining)
         j->doom({reason::local_abort});
+    c.close_limit.arm(std::min(c.close_limit.due(), saturating_add(c.loop.now(), limit)));
     c.chores.schedule();
 }
 

@@ -247,17 +247,25 @@ std::size_t session::send_bound() const noexcept {
     return std::max({left, floor, std::size_t{1}});
 }
 
-void session::break_streams(error why) {
+std::size_t session::break_streams(error why) {
+    std::size_t cut = 0;
     while (!streams_.empty()) {
         const auto [id, s] = *streams_.begin();
         streams_.erase(streams_.begin());
+        const bool whole = engine_.completed(id);
         chain unread;
         while (s->kind() == io_kind::stream &&
                engine_.read(id, unread, std::size_t{1} << 30, loop_.now()).ok()) {
         }
+        if (whole) {
+            s->on_completed(std::move(unread));
+            continue;
+        }
+        ++cut;
         engine_.abort(id, why, loop_.now());
         s->on_broken(why, std::move(unread));
     }
+    return cut;
 }
 
 // -- driving the engine ---------------------------------------------------------------------------
@@ -328,6 +336,8 @@ void session::settle() {
     settling_ = false;
     sweep();
     if (over_) return;
+    if (closing_ && (subflows_.empty() || engine_.open_streams() == 0))
+        return end({reason::local_abort});
     update_resume();
     const instant due = engine_.next_timer();
     if (due != timer_.due()) timer_.arm(due);
@@ -351,7 +361,11 @@ void session::dispatch(event& e) {
             return s.on_fin_acked();
         case event::kind::stream_broken:
             streams_.erase(at);
+            if (engine_.is_over()) ++cut_;
             return s.on_broken(e.why, std::move(e.unread));
+        case event::kind::stream_completed:
+            streams_.erase(at);
+            return s.on_completed(std::move(e.unread));
         case event::kind::stream_opened:
         case event::kind::session_broken:
         case event::kind::subflow_limited:
@@ -399,28 +413,38 @@ void session::on_resume_over() {
     end({reason::session_lost});
 }
 
+// A stream that is over for us may not be for the peer, until it has our acknowledgement; and if that was on a subflow that
+// dies, nobody could say it again.
+void session::close() {
+    if (over_ || closing_) return;
+    closing_ = true;
+    cut_ += break_streams({reason::local_abort});
+    if (engine_.open_streams() == 0 || subflows_.empty()) return end({reason::local_abort});
+    later();
+}
+
 void session::end(error why) {
     if (over_) return;
     over_ = true;
-    const std::size_t cut = streams_.size();
-    break_streams(why);
-    for (const auto& s : subflows_) {
-        if (s->dead()) continue;
-        // The engine's last words, as far as they go out at once.
+    cut_ += break_streams(why);
+    // What is left to say, as far as it goes out at once; and then that this is the end, on each subflow and whatever waits there.
+    for (const auto& s : subflows_)
         for (std::size_t n = 0; n < batches_per_pump && s->transmit() > 0; ++n) {
         }
-        if (s->dead()) continue;
-        part_with(*s, why);
+    engine_.leave(loop_.now());
+    for (const auto& s : subflows_) {
+        s->transmit_last();
+        if (!s->dead()) part_with(*s, why);
     }
     pump_.cancel();
     timer_.cancel();
     resume_.cancel();
     silence_.cancel();
-    log_.write(cut > 0 ? log_level::warn : log_level::info, "session",
+    log_.write(cut_ > 0 ? log_level::warn : log_level::info, "session",
                {{"id", hex8(number_)},
                 {"state", "down"},
                 {"end", name_of(why.why)},
-                {"streams", cut},
+                {"streams", cut_},
                 {"sent", sent_},
                 {"received", received_},
                 {"dur", seconds(loop_.now() - since_)}});

@@ -84,8 +84,14 @@ class session {
     void join(subflow_id id, joining_pipe::parts parts, subflow_origin origin);
     // Opens it, or breaks it (limit).
     void open(striped_stream& s, const open_request& request);
-    // Breaks every stream, closes every subflow.
+    // Breaks every stream, tells the peer, closes every subflow.
     void end(error why);
+    // The same, once the peer is known to have heard how its streams ended; that takes what the peer takes.
+    void close();
+    // Nothing new is to begin here: either end is about to leave.
+    bool leaving() const noexcept { return closing_ || engine_.peer_leaves(); }
+    // Nobody would miss it.
+    bool vacant() const noexcept { return subflows_.empty() && engine_.open_streams() == 0; }
     void forget_owner(subflow_owner& owner) noexcept;
     void list_subflows(std::vector<subflow_info>& to) const;
     bool flushed() const;
@@ -120,7 +126,8 @@ class session {
     void on_subflow_limited(const event& e);
     void sweep();
     void update_resume();
-    void break_streams(error why);
+    // How many that were not complete.
+    std::size_t break_streams(error why);
     // Logs what has become of the paths, and begins to wait for an answer where one is owed.
     void look_at_paths();
     void on_silence();
@@ -157,7 +164,9 @@ class session {
     std::uint64_t sent_ = 0, received_ = 0;  // by subflows that are gone
     instant parted_since_{};                 // parted_ of them had drained since then
     std::size_t parted_ = 0;
+    std::size_t cut_ = 0;  // streams that broke because the session did
     bool settling_ = false;
+    bool closing_ = false;
     bool over_ = false;
 };
 

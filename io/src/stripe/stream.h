@@ -53,6 +53,9 @@ struct stream {
         return recv.fin_read && send.fin_acked() && final_ack_confirmed;
     }
 
+    // Nothing can happen to it any more, but that the application reads it.
+    bool completed() const noexcept { return recv.complete() && send.fin_acked(); }
+
     // Sends so little that it is served like an interactive one, whatever OPEN said.
     bool is_sparse(instant now) const noexcept;
     void spent(std::size_t bytes, instant now) noexcept;

@@ -49,6 +49,7 @@ io_result striped_stream::recv(chain& to, std::size_t max) {
     check(max > 0, "recv of nothing");
     if (state_.has(io_flag::fin_rcvd)) return io_result::fin();
     if (state_.has(io_flag::broken)) return recv_broken(to, max);
+    if (completed_) return recv_completed(to, max);
     if (!session_ || !state_.has(io_flag::ready)) return io_result::again();
     engine& e = session_->engine();
     const io_result r = datagrams_ ? e.next_datagram(id_, to, session_->now())
@@ -79,6 +80,15 @@ io_result striped_stream::recv_broken(chain& to, std::size_t max) {
     if (n > 0) return io_result::moved(n);
     state_.lower(io_flag::readable);
     return io_result::broken(why());
+}
+
+io_result striped_stream::recv_completed(chain& to, std::size_t max) {
+    const std::size_t n = std::min(max, unread_.size());
+    unread_.move_front(to, n);
+    if (n > 0) return io_result::moved(n);
+    state_.lower(io_flag::readable);
+    state_.raise(io_flag::fin_rcvd);
+    return io_result::fin();
 }
 
 // -- send -----------------------------------------------------------------------------------------
@@ -214,6 +224,17 @@ void striped_stream::on_broken(error why, chain unread) {
     wish_.reset();
     if (!state_.has(io_flag::fin_rcvd)) state_.raise(io_flag::readable);
     state_.break_with(why);
+}
+
+void striped_stream::on_completed(chain unread) {
+    session_ = nullptr;
+    // Its OPEN_OK was overtaken by all the rest.
+    if (!state_.has(io_flag::ready)) on_ready();
+    state_.raise(io_flag::fin_sent);
+    if (state_.has(io_flag::fin_rcvd)) return;
+    completed_ = true;
+    unread_ = std::move(unread);
+    state_.raise(io_flag::readable);
 }
 
 void striped_stream::describe(std::string& out) const {

@@ -55,6 +55,8 @@ class striped_stream final : public stream_pipe {
     void on_fin_acked();
     // The session has forgotten it already. `unread` had arrived before.
     void on_broken(error why, chain unread);
+    // The same, but nothing is missing: behind `unread` comes its end.
+    void on_completed(chain unread);
 
     // On its node's list while it waits for a session.
     list_hook hook;
@@ -68,6 +70,7 @@ class striped_stream final : public stream_pipe {
     void on_late();
     io_result send_datagram(chain& from);
     io_result recv_broken(chain& to, std::size_t max);
+    io_result recv_completed(chain& to, std::size_t max);
     void let_go() noexcept;
     void ended_one_way() noexcept;
 
@@ -81,6 +84,7 @@ class striped_stream final : public stream_pipe {
     std::uint32_t session_number_ = 0;
     bool ours_ = true;
     bool early_data_ = false;  // readable before ready
+    bool completed_ = false;   // unread_, and then the end
 };
 
 }  // namespace libp::stripe

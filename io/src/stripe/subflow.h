@@ -131,6 +131,7 @@ class subflow {
     instant silent_since = never;              // when a PING became due that nothing has answered
     bool draining = false, drain_due = false;  // we send nothing new; and have to say so
     bool peer_drains = false;
+    bool goaway_came = false;  // without an error: the peer leaves
     instant drain_since{};
 
     bool dead = false, dead_told = false;

@@ -62,6 +62,12 @@ std::size_t subflow_driver::transmit() {
     return sent;
 }
 
+void subflow_driver::transmit_last() {
+    if (dead()) return;
+    session_.engine().transmit(id_, out_, smallest_batch, loop_.now());
+    flush();
+}
+
 std::size_t subflow_driver::flush() {
     if (out_.empty() || !pipe_->has(io_flag::writable)) return 0;
     const std::size_t offered = out_.size();

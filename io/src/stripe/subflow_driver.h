@@ -37,6 +37,8 @@ class subflow_driver {
     void start(chain first);
     // Sends what is left of a batch, or a new one. Returns the bytes that the pipe took.
     std::size_t transmit();
+    // The last frames that the engine has for it, whether or not it takes bytes now; they may be left for part().
+    void transmit_last();
     // Nothing more is done with pipe or engine; why() says why. The pipe is reset.
     void die(error why);
     // The same, but nothing is lost: the pipe, and what is still to be sent on it, are the caller's.

@@ -53,7 +53,8 @@
 // A bad CRC or malformed frame costs that one subflow (received() returns the error; the driver closes it). Only a peer that breaks
 // the protocol's logic (credit overrun, changed final size, impossible acknowledgement) loses the session. A stream that is reset breaks alone.
 //
-// A session that broke has one frame left for each subflow, the GOAWAY that tells the peer why: transmit it, then close.
+// A session that broke, or that we leave, has one frame left for each subflow, the GOAWAY that tells the peer: transmit it, then close.
+// When the peer leaves, what it has sent on all subflows is taken in first, 5 s at most. Streams that are complete both ways by then are completed, the others break.
 
 #include <libp/block.h>
 #include <libp/chain.h>
@@ -133,15 +134,17 @@ struct event {
         stream_writable,   // write() takes bytes again
         stream_fin_acked,  // the peer has all we sent, and our FIN
         stream_broken,     // `why`; the id is dead, forget it
-        session_broken,    // `why`; every stream was reported broken before
-        subflow_limited,   // what limits `subflow` is another thing than before: see its stats
+        // The session broke, but of this stream everything had come and was confirmed, both ways: `unread`, and then the end. The id is dead.
+        stream_completed,
+        session_broken,   // `why`; every stream was reported broken, or completed, before
+        subflow_limited,  // what limits `subflow` is another thing than before: see its stats
     };
     kind what;
     stream_id id = 0;
     subflow_id subflow = 0;
     error why{};
     open_request request{};
-    // stream_broken: what had arrived in order and was not read. It stays readable above; the engine no longer counts it.
+    // stream_broken, stream_completed: what had arrived in order and was not read. It stays readable above; the engine no longer counts it.
     chain unread{};
 };
 
@@ -224,6 +227,12 @@ class engine {
     subflow_stats stats(subflow_id id) const;
     // For what is sent from now on.
     void set_scheduler(scheduler s);
+    // Ends the session: what streams there are break, without events, and each subflow has its GOAWAY to send.
+    void leave(instant now);
+    // The peer has said that it leaves: nothing new is to begin.
+    bool peer_leaves() const;
+    // Neither end goes on with it.
+    bool is_over() const;
 
     // -- streams -------------------------------------------------------------------------------
 
@@ -246,6 +255,8 @@ class engine {
     void abort(stream_id id, error why, instant now);
     // True when both directions have ended and been acknowledged: the id is forgotten.
     bool ended(stream_id id) const;
+    // True when all of it has come and all we sent is acknowledged: nothing can happen to it any more, though it may not be read yet.
+    bool completed(stream_id id) const;
 
     // -- flows of datagrams ----------------------------------------------------------------------
 

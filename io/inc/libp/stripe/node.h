@@ -20,8 +20,9 @@
 //
 //  -- sessions --
 //
-// A session begins with its first subflow. It ends when its last subflow has been gone for `resume` (a session without
-// streams has nothing to resume and waits 5 s at most); its streams then break with session_lost. When a peer's node_id comes back with
+// A session begins with its first subflow. It ends at once when either node is closed (close()), and
+// else when its last subflow has been gone for `resume` (a session without streams has nothing to resume and waits 5 s at most, and makes way
+// for another where there are max_sessions); its streams then break with session_lost. When a peer's node_id comes back with
 // another instance its old session breaks at once (peer_restarted).
 // Whoever joins a session must have proved to be the same peer as its first subflow's (io_pipe::peer_identity): knowing a session's identities,
 // which plain subflows show to everybody on the way, opens nothing. So plain and authenticated subflows never share a session, nor does a
@@ -143,10 +144,10 @@ class node {
     // of session_lost. Forgotten when a subflow comes up.
     void connect_failed(error why);
 
-    // The clean end: breaks what streams are left (local_abort), lets every subflow send what was queued and then FIN, and calls `done`
-    // when all are gone, 5 s at most. Adopts nothing from here on. Destroying a node without it resets its subflows, and
-    // with them perhaps the acknowledgement that the peer's last FIN waits for.
-    void close(delegate<void()> done);
+    // The clean end: breaks what streams are left (local_abort), waits until the peers know of those that ended how they did, says goodbye on every
+    // subflow behind what was queued there, and calls `done` when all are gone; after `limit` whatever is left is cut. Adopts nothing from
+    // here on. Once more with a shorter limit: hurries. Destroying a node without it resets its subflows: its peers wait for it to come back.
+    void close(delegate<void()> done, duration limit = 2s);
 
     // For tables: all subflows of all sessions, the dead ones (the last 64) of living sessions included with what they carried.
     std::vector<subflow_info> subflows() const;

@@ -141,10 +141,17 @@
 // LIMIT says what keeps its sender from sending more on this subflow: 1 its connection's congestion window, while the path is not full, 2 the
 // path, 0 neither for certain. Whoever dialled may want to know: more connections help in the first case and none in the second. Any other value reads as 0.
 //
-//  -- 8. errors --
+//  -- 8. goodbyes and errors --
 //
-// Frames that are well formed but impossible end the *session*: GOAWAY with a code on every subflow, which is then closed.
+// An end that is done with the session says GOAWAY with code 0 on every subflow, behind all else that it had for that one, and closes it. Before it
+// does, what it confirmed of streams should itself have been confirmed (section 4): the peer cannot ask again. Subflows do not
+// keep step, so the peer takes in what is still under way on the others. When each has brought GOAWAY or is gone, or 5 s after the
+// first, the session is over at once: there is nothing to resume. A stream that was complete both ways has ended, read or not; all
+// others break (aborted). No stream begins in a session whose other end has said GOAWAY.
 //
+// Frames that are well formed but impossible end the *session*, too: GOAWAY with a code on every subflow, which is then closed. The peer waits for nothing else.
+//
+//     0 none           no error: see above
 //     1 protocol       OPEN_OK or OPEN from the wrong side, frames for streams never opened
 //     3 flow_control   DATA or RST beyond the limit; credit of 2^62 or more
 //     4 final_size     a FIN elsewhere than before, DATA beyond it, RST below what was sent
