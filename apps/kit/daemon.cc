@@ -4,6 +4,13 @@
 
 namespace libp::app {
 
+namespace {
+
+// What may be spent on taking leave of others. The short one lets what goes out at once arrive before connections are reset.
+constexpr duration farewell_time = 2s, hurried_farewell_time = 100ms;
+
+}  // namespace
+
 daemon::daemon(event_loop& loop, const log& out, bool once, duration drain)
     : loop_(loop),
       log_(out),
@@ -30,10 +37,8 @@ void daemon::on_signal(int number) {
         if (status_) status_();
     } else if (!draining_) {
         begin_drain();
-    } else if (!cut_ && server_->live()) {
-        cut();
     } else {
-        loop_.stop();
+        hurry();
     }
 }
 
@@ -52,6 +57,13 @@ void daemon::cut() {
     server_->cut({reason::drain_cut, 0});
 }
 
+void daemon::hurry() {
+    in_a_hurry_ = true;
+    // Then leave() follows when all have ended, which takes no longer than a turn or two.
+    if (!cut_ && server_->live() > 0) return cut();
+    leave();
+}
+
 void daemon::on_settled() {
     if (once_ && !draining_) exit_ = server_->last_exit();
     leave();
@@ -59,7 +71,7 @@ void daemon::on_settled() {
 
 void daemon::leave() {
     drained_.cancel();
-    if (farewell_) return farewell_();
+    if (farewell_) return farewell_(in_a_hurry_ ? hurried_farewell_time : farewell_time);
     loop_.stop();
 }
 

@@ -2,8 +2,8 @@
 
 // The life of a daemon: run, drain, end. Signals come in here.
 //
-//     TERM, INT   stop accepting, let connections finish, exit 0; when --drain runs out, or at a second signal,
-//                 cut the rest and exit 75; a third one does not even wait for that
+//     TERM, INT   stop accepting, let connections finish, exit 0; when --drain runs out cut the rest and exit 75; at a second
+//                 signal do that at once, and wait for nobody: what the system takes is sent, and that is all
 //     HUP         whatever the program has to reload or retry
 //     USR1        one status block to the log
 
@@ -25,8 +25,9 @@ class daemon {
     // Adds to the status block.
     void on_status(delegate<void()> call) noexcept { status_ = call; }
 
-    // Called when nothing is left to do: whoever takes its leave of somebody does it there and then calls end().
-    void on_farewell(delegate<void()> call) noexcept { farewell_ = call; }
+    // Called when nothing is left to do: whoever takes its leave of somebody does it there, within the time it is given, and then calls end().
+    // Called again, with less time, when there is a hurry.
+    void on_farewell(delegate<void(duration)> call) noexcept { farewell_ = call; }
     void end() { loop_.stop(); }
 
     // Until drained, or for a one-shot server until its connection is over.
@@ -36,6 +37,7 @@ class daemon {
     void on_signal(int number);
     void begin_drain();
     void cut();
+    void hurry();
     void on_settled();
     void leave();
 
@@ -44,11 +46,13 @@ class daemon {
     bool once_;
     duration drain_;
     relay_server* server_ = nullptr;
-    delegate<void()> hangup_, status_, farewell_;
+    delegate<void()> hangup_, status_;
+    delegate<void(duration)> farewell_;
     timer drained_;
     exit_code exit_ = exit_code::ok;
     bool draining_ = false;
     bool cut_ = false;
+    bool in_a_hurry_ = false;
     signal_watch signals_;
 };
 

@@ -103,9 +103,9 @@ class client {
         dialer_->retry_now();
     }
     void status() { log_subflows(out_, node_); }
-    void farewell() {
+    void farewell(duration limit) {
         dialer_->stop();
-        node_.close(delegate<void()>::to<&daemon::end>(life_));
+        node_.close(delegate<void()>::to<&daemon::end>(life_), limit);
     }
 
     const stripe_client_plan& plan_;
@@ -157,7 +157,7 @@ startup_result client::open() {
 int client::run() {
     life_.on_hangup(delegate<void()>::to<&client::hangup>(*this));
     life_.on_status(delegate<void()>::to<&client::status>(*this));
-    life_.on_farewell(delegate<void()>::to<&client::farewell>(*this));
+    life_.on_farewell(delegate<void(duration)>::to<&client::farewell>(*this));
     log_limits(out_, limits_);
     if (auto e = open()) return report(plan_.program, *e);
     exit_code code = life_.run(server_);

@@ -96,10 +96,10 @@ class server {
         streams_.offered(std::move(stream), request);
     }
     void status() { log_subflows(out_, node_); }
-    void farewell() {
+    void farewell(duration limit) {
         for (const auto& d : doors_)
             d->open.close();
-        node_.close(delegate<void()>::to<&daemon::end>(life_));
+        node_.close(delegate<void()>::to<&daemon::end>(life_), limit);
     }
 
     const stripe_server_plan& plan_;
@@ -160,7 +160,7 @@ startup_result server::open() {
 int server::run() {
     life_.on_status(delegate<void()>::to<&server::status>(*this));
     life_.on_hangup(delegate<void()>::to<&tls_setup::reload>(tls_));
-    life_.on_farewell(delegate<void()>::to<&server::farewell>(*this));
+    life_.on_farewell(delegate<void(duration)>::to<&server::farewell>(*this));
     log_limits(out_, limits_);
     if (auto e = open()) return report(plan_.program, *e);
     exit_code code = life_.run(streams_);

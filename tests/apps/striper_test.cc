@@ -102,6 +102,38 @@ TEST_F(striper_test, the_client_says_goodbye) {
     EXPECT_NE(down.find(" streams=0 "), down.npos) << down;
 }
 
+TEST_F(striper_test, a_second_signal_waits_for_nobody) {
+    join();
+    far_->signal(SIGSTOP);
+    near_->signal(SIGTERM);
+    ASSERT_NE(near_->wait_error_line(" drain conns=1"), "");
+    near_->signal(SIGTERM);
+    EXPECT_EQ(near_->wait_exit(1500ms), 75);
+    EXPECT_NE(near_->errors().find(" conn "), std::string::npos) << "it says what it has cut";
+}
+
+TEST_F(striper_test, a_peer_that_stands_still_is_not_waited_for_long) {
+    join();
+    client_.close();
+    server_.close();
+    EXPECT_EQ(end_of(*near_), "ok");
+    far_->signal(SIGSTOP);
+    near_->signal(SIGTERM);
+    EXPECT_EQ(near_->wait_exit(4s), 0);
+}
+
+TEST_F(striper_test, what_a_second_signal_cuts_looks_cut_at_the_other_end) {
+    join();
+    near_->signal(SIGTERM);
+    ASSERT_NE(near_->wait_error_line(" drain conns=1"), "");
+    near_->signal(SIGTERM);
+    EXPECT_EQ(server_.wait_end(), "reset");
+    EXPECT_EQ(near_->wait_exit(), 75);
+    ASSERT_NE(far_->wait_error_line(" session "), "");
+    const std::string down = far_->wait_error_line(" session ");
+    EXPECT_NE(down.find(" state=down "), down.npos) << down;
+}
+
 TEST_F(striper_test, a_status_block_shows_every_subflow) {
     join();
     ASSERT_TRUE(client_.send("x"));
