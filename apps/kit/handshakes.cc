@@ -7,9 +7,10 @@ handshakes::~handshakes() {
         take(*who);
 }
 
-void handshakes::add(std::unique_ptr<io_pipe> pipe, const socket_address& peer) {
+void handshakes::add(std::unique_ptr<io_pipe> pipe, const socket_address& peer,
+                     failure_budget::toll paid) {
     if (size_ == most_) loop_.retire(take(*waiting_.front()));
-    auto* who = new stranger(*this, std::move(pipe), peer);
+    auto* who = new stranger(*this, std::move(pipe), peer, paid);
     waiting_.push_back(*who);
     ++size_;
     who->pipe->attach(io_handler::to<&stranger::on_pipe>(*who));
@@ -42,8 +43,9 @@ void handshakes::pass_on(stranger& who) {
     std::unique_ptr<stranger> out = take(who);
     std::unique_ptr<io_pipe> pipe = std::move(out->pipe);
     const socket_address peer = out->peer;
+    const failure_budget::toll paid = out->paid;
     loop_.retire(std::move(out));
-    done_(std::move(pipe), peer);
+    done_(std::move(pipe), peer, paid);
 }
 
 std::unique_ptr<handshakes::stranger> handshakes::take(stranger& who) {

@@ -5,6 +5,8 @@
 // There are at most `most`; above it the oldest makes room, so that those who say nothing cannot keep out those who do: whoever knows
 // what to say needs a round trip or two. The handshake's own deadline is the pipe's.
 
+#include <kit/failure_budget.h>
+
 #include <libp/compact_address.h>
 #include <libp/event_loop.h>
 #include <libp/io_pipe.h>
@@ -18,7 +20,8 @@ namespace libp::app {
 
 class handshakes {
   public:
-    using arrival = delegate<void(std::unique_ptr<io_pipe>, const socket_address& peer)>;
+    using arrival = delegate<void(std::unique_ptr<io_pipe>, const socket_address& peer,
+                                  failure_budget::toll paid)>;
 
     // `done` is called from the loop with each pipe that became ready.
     handshakes(event_loop& loop, std::size_t most, arrival done) noexcept
@@ -27,7 +30,7 @@ class handshakes {
     handshakes(const handshakes&) = delete;
     handshakes& operator=(const handshakes&) = delete;
 
-    void add(std::unique_ptr<io_pipe> pipe, const socket_address& peer);
+    void add(std::unique_ptr<io_pipe> pipe, const socket_address& peer, failure_budget::toll paid);
     // The owner is full: who is ready stays here. And goes on, oldest first, until the owner is full again.
     void hold() noexcept { held_ = true; }
     void release();
@@ -38,13 +41,15 @@ class handshakes {
 
   private:
     struct stranger {
-        stranger(handshakes& o, std::unique_ptr<io_pipe> p, const socket_address& at)
-            : of(o), pipe(std::move(p)), peer(at) {}
+        stranger(handshakes& o, std::unique_ptr<io_pipe> p, const socket_address& at,
+                 failure_budget::toll t)
+            : of(o), pipe(std::move(p)), peer(at), paid(t) {}
         void on_pipe(io_flags risen) { of.on_pipe(*this, risen); }
 
         handshakes& of;
         std::unique_ptr<io_pipe> pipe;
         socket_address peer;
+        failure_budget::toll paid;
         list_hook hook;
     };
     void on_pipe(stranger& who, io_flags risen);

@@ -51,7 +51,7 @@ listeners::listeners(event_loop& loop, const log& out, const stack_spec& at, con
       tls_(tls),
       arrived_(arrived),
       most_(most),
-      strangers_(loop, most.strangers, arrival::to<&listeners::on_shaken>(*this)),
+      strangers_(loop, most.strangers, handshakes::arrival::to<&listeners::on_shaken>(*this)),
       trouble_quiet_(loop, delegate<void()>::to<&listeners::log_trouble>(*this)) {}
 
 listeners::~listeners() {
@@ -140,23 +140,29 @@ void listeners::close() {
 
 void listeners::on_accept(unique_fd fd, const socket_address& peer) {
     if (closed_) return close_with_reset(std::move(fd));
-    // The oldest stranger makes room for another, so that he adds no pipe.
-    if (tls_.credentials && ((tls_.credentials->pipes() >= most_.pipes && !strangers_.full()) ||
-                             !failures_.admit(peer, loop_.now())))
-        return turn_away(std::move(fd));
+    const auto paid = admit(peer);
+    if (!paid) return turn_away(std::move(fd));
     if (!os_accepted_inherit_options) {
         // The connection is as good without; if it is dead already, the pipe will say so.
         std::ignore = set_tcp_options(fd.get(), tcp_);
     }
     auto pipe = wrap_in_filters(loop_, make_socket_pipe(loop_, std::move(fd), peer), spec_, tls_);
     if (tls_.credentials)
-        strangers_.add(std::move(pipe), peer);
+        strangers_.add(std::move(pipe), peer, *paid);
     else
         arrived_(std::move(pipe), peer);
 }
 
-void listeners::on_shaken(std::unique_ptr<io_pipe> pipe, const socket_address& peer) {
-    failures_.proved(peer);
+std::optional<failure_budget::toll> listeners::admit(const socket_address& peer) {
+    if (!tls_.credentials) return failure_budget::toll::nothing;
+    // The oldest stranger makes room for another, so that he adds no pipe.
+    if (tls_.credentials->pipes() >= most_.pipes && !strangers_.full()) return std::nullopt;
+    return failures_.admit(peer, loop_.now());
+}
+
+void listeners::on_shaken(std::unique_ptr<io_pipe> pipe, const socket_address& peer,
+                          failure_budget::toll paid) {
+    failures_.proved(peer, paid, loop_.now());
     arrived_(std::move(pipe), peer);
 }
 

@@ -24,6 +24,7 @@
 #include <libp/stack.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,7 +32,7 @@ namespace libp::app {
 
 class listeners {
   public:
-    using arrival = handshakes::arrival;
+    using arrival = delegate<void(std::unique_ptr<io_pipe>, const socket_address& peer)>;
     // Where there is TLS.
     struct bounds {
         std::size_t strangers = 256;
@@ -62,7 +63,10 @@ class listeners {
   private:
     startup_result bind(const socket_address& at, char letter, error& why);
     void on_accept(unique_fd fd, const socket_address& peer);
-    void on_shaken(std::unique_ptr<io_pipe> pipe, const socket_address& peer);
+    void on_shaken(std::unique_ptr<io_pipe> pipe, const socket_address& peer,
+                   failure_budget::toll paid);
+    // What a newcomer pays; nothing: there is no room for him.
+    std::optional<failure_budget::toll> admit(const socket_address& peer);
     void turn_away(unique_fd fd);
     void on_trouble(error why);
     void log_trouble();

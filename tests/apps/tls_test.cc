@@ -201,7 +201,7 @@ TEST_F(tls_options_test, strangers_who_fail_are_turned_away) {
 // -- strangers --------------------------------------------------------------------------------------
 
 struct arrivals {
-    void take(std::unique_ptr<io_pipe> pipe, const socket_address&) {
+    void take(std::unique_ptr<io_pipe> pipe, const socket_address&, failure_budget::toll) {
         pipes.push_back(std::move(pipe));
     }
     std::vector<std::unique_ptr<io_pipe>> pipes;
@@ -239,7 +239,7 @@ TEST(handshakes, the_oldest_makes_room_and_the_ready_go_on) {
     for (int i = 0; i < 5; ++i) {
         auto p = std::make_unique<slow_pipe>(loop, alive[i]);
         pipes[i] = p.get();
-        waiting.add(std::move(p), {});
+        waiting.add(std::move(p), {}, {});
         loop.turn(loop.now());
     }
     EXPECT_EQ(waiting.size(), 3u);
@@ -262,7 +262,7 @@ TEST(handshakes, the_oldest_makes_room_and_the_ready_go_on) {
     for (int i = 0; i < 4; ++i) {
         auto p = std::make_unique<slow_pipe>(loop, full[i]);
         pipes[i] = p.get();
-        waiting.add(std::move(p), {});
+        waiting.add(std::move(p), {}, {});
     }
     pipes[0]->rise(io_flag::broken);
     EXPECT_EQ(waiting.size(), 3u);
@@ -270,7 +270,7 @@ TEST(handshakes, the_oldest_makes_room_and_the_ready_go_on) {
     loop.turn(loop.now());
     EXPECT_FALSE(full[0] || full[1] || full[2] || full[3]);
     bool late = false;
-    waiting.add(std::make_unique<slow_pipe>(loop, late), {});
+    waiting.add(std::make_unique<slow_pipe>(loop, late), {}, {});
     waiting.clear();
     loop.turn(loop.now());
     EXPECT_FALSE(late);
