@@ -286,6 +286,7 @@ TEST(scheduler, may_be_another_at_any_time) {
     w.run_for(500ms);
     EXPECT_NEAR(goodput(), 5e6, 1e6);
     for (const scheduler s : {scheduler::round_robin, scheduler::congestion, scheduler::backup}) {
+        w.keeps_allowance = s == scheduler::backup;
         w.ends[0]->set_scheduler(s);
         w.run_for(100ms);
     }

@@ -1,0 +1,85 @@
+#pragma once
+
+// Whether a subflow carries no more than its allowance: looked at frame by frame, as the frames leave an engine, with what was in flight before each
+// of them, for that is what the engine decided on. Later the allowance may shrink, and what is in flight stays what it is.
+//
+// DATA is sent where it and what is in flight fit into the allowance, and where nothing is in flight. Besides that
+//
+//   * what is new of a stream that sends little may find `hurry` bytes beyond the allowance: somebody waits for it, and it does not wait for a bulk
+//     transfer's confirmations. What sends little is worked out here from the frames alone.
+//   * control frames always go. They count as what is in flight, so that data pays for them.
+//   * datagrams have an allowance of their own, which is less (engine_datagrams.cc); with it they stand beside the data.
+//
+// Headers and trailers of the frame itself are not counted before it is sent.
+
+#include <libp/chain.h>
+#include <libp/stripe/engine.h>
+#include <libp/stripe/wire.h>
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace libp::stripe::sim {
+
+class allowance_check {
+  public:
+    // What one transmit() of a subflow appended to nothing, with its figures before and after. Says what must not be; empty: all is well.
+    std::string look(const chain& out, const subflow_stats& before, std::size_t in_flight_after,
+                     instant now) {
+        frames_.clear();
+        std::size_t last = 0;  // the end of the last frame that has to be confirmed
+        for (std::size_t at = 0; at < out.size();) {
+            std::uint8_t bytes[wire::header_size];
+            wire::header h;
+            if (out.copy_out(bytes, at) < sizeof bytes || !wire::decode(bytes, h))
+                return "transmit() sent what is no frame";
+            at += h.frame_size();
+            if (at > out.size()) return "transmit() sent part of a frame";
+            if (!wire::elicits(h.type)) continue;
+            frames_.push_back({h, at});
+            last = at;
+        }
+        std::size_t in_flight = before.in_flight;
+        for (const auto& [h, end] : frames_) {
+            if (h.type == wire::type::data && !may_go(h, in_flight, before.allowance, now))
+                return std::to_string(h.length) + " bytes were sent with " +
+                       std::to_string(in_flight) + " in flight, where " +
+                       std::to_string(before.allowance) + " are allowed";
+            in_flight = in_flight_after - (last - end);
+        }
+        return {};
+    }
+
+  private:
+    static constexpr std::size_t hurry = 64 * kib;
+    static constexpr double sparse_rate = 64 * kib, sparse_burst = 64 * kib;
+
+    struct sent_frame {
+        wire::header head;
+        std::size_t end;
+    };
+    struct usage {
+        double recent = 0;
+        instant at{};
+    };
+
+    bool may_go(const wire::header& h, std::size_t in_flight, std::size_t allowance, instant now) {
+        bool sparse = false;
+        if (!h.has(wire::flag::resent)) {
+            usage& u = new_bytes_[h.stream];
+            u.recent = std::max(0.0, u.recent - sparse_rate * seconds(now - u.at));
+            u.at = now;
+            sparse = u.recent <= sparse_burst;
+            u.recent += h.length;
+        }
+        return in_flight == 0 || in_flight + h.length <= allowance ||
+               (sparse && in_flight <= allowance + hurry);
+    }
+
+    std::vector<sent_frame> frames_;
+    std::map<stream_id, usage> new_bytes_;
+};
+
+}  // namespace libp::stripe::sim
