@@ -365,10 +365,24 @@ class simulation : private link_user {
         return static_cast<std::size_t>(
             std::clamp(rate * seconds(d), static_cast<double>(least), static_cast<double>(most)));
     }
+    // No bytes stay where they do not get on: what a retransmission timer would be for. Where all were silent one that speaks does so before it
+    // confirms anything, and only then the patience of the others begins: 3 s, and a little for that.
+    void check_neglect() {
+        for (int side : {0, 1}) {
+            instant& since = neglected_since_[side];
+            if (!ends[side]->neglects_data(now))
+                since = never;
+            else if (since == never)
+                since = now;
+            else if (now - since > 4s)
+                fail("end " + std::to_string(side) + " leaves bytes to a subflow that is silent");
+        }
+    }
     void check_all() {
         if (check_every && ++steps % check_every == 0)
             for (auto& e : ends)
                 e->check_invariants();
+        if (check_every) check_neglect();
         for (int side : {0, 1}) {
             largest_memory[side] = std::max(largest_memory[side], ends[side]->memory());
             if (ends[side]->granted() > budget) fail("granted more than the budget");
@@ -586,6 +600,7 @@ class simulation : private link_user {
     failure_sink on_failure_;
     bool failed_ = false;
     allowance_check allowance_[2];  // by the end that sends
+    instant neglected_since_[2] = {never, never};
     std::map<subflow_id, place> places_;
     std::vector<subflow_id> order_, gone_;
     std::size_t first_ = 0;

@@ -62,6 +62,7 @@ void engine::subflow_up(subflow_id id, const subflow_options& options, instant n
     e.subflows_.back()->goaway_due = e.broken_ && e.goaway_ != wire::code::none;
     e.survey();
     e.grant_ahead();
+    e.look_at_others(*e.subflows_.back(), now);
 }
 
 void engine::set_congested(subflow_id id, bool congested, instant now) {

@@ -4,6 +4,8 @@
 
 #include "stripe/engine_state.h"
 
+#include <algorithm>
+
 namespace libp::stripe {
 
 void engine::check_invariants() const {
@@ -100,6 +102,34 @@ void engine::check_invariants() const {
     check(held == e.held_, "held bytes are miscounted");
     check(granted == e.credit_.granted(), "grants are miscounted");
     check(charged == e.credit_.charged(), "charges are miscounted");
+}
+
+// See engine_recover.cc, "why there is no timer".
+bool engine::neglects_data(instant now) const {
+    const state& e = *state_;
+    duration patience = 3s;
+    for (const auto& s : e.subflows_)
+        patience = std::max({patience, 4 * s->estimate.srtt(), s->estimate.patience()});
+    std::uint64_t silent = 0;
+    bool another_speaks = false;
+    for (const auto& s : e.subflows_) {
+        if (s->is_over() || s->quiet(now) > patience)
+            silent |= std::uint64_t{1} << s->place;
+        else if (s->is_good() && now - s->last_heard < patience / 2)
+            another_speaks = true;
+    }
+    if (!another_speaks) return false;
+    for (const auto& s : e.subflows_) {
+        // One that is over is about to be closed, and then all of it is sent again.
+        if (s->is_over() || (silent >> s->place & 1) == 0) continue;
+        for (const sent_record& r : s->records) {
+            if (r.what != sent_record::kind::data) continue;
+            stream* of = e.find(r.id);
+            const fragment* f = of ? of->send.find(r.offset) : nullptr;
+            if (f && !f->delivered && !f->waiting && (f->on & ~silent) == 0) return true;
+        }
+    }
+    return false;
 }
 
 }  // namespace libp::stripe

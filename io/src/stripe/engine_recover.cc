@@ -4,6 +4,26 @@
 // no duplicate acknowledgements here and no retransmission timer for frames. What was on a subflow that died is sent again at once. What is on
 // one that is silent (subflow.h) is sent again elsewhere: at first as much as may be what the peer waits for, and everything when the silence lasts. And
 // what only arrives late is copied where another subflow has nothing better to do (engine_schedule.cc).
+//
+//  -- why there is no timer --
+//
+// A timer for frames, as a last resort, would be for bytes that are unconfirmed for very long while nothing is done about them. There are none, because
+// at any time they are in one of these places:
+//
+//   waiting to be sent         They go on the next subflow that has room: they come before anything new.
+//   on a subflow that is gone  subflow_down() has put them among those that wait, unless a good one carries them too.
+//   on one that confirms       It is a pipe: every confirmation brings theirs nearer, and nothing sent elsewhere could be lost less. That may
+//                              take long where a path became slow with much in flight (17 s were seen in the simulator), but it comes.
+//   on one that is silent while another speaks
+//                              After its patience, at most 3 s (or four round trips, where it has never confirmed anything), it is suspect, and after
+//                              twice that stale: all of it has been sent elsewhere or waits for it. What a silent one is given while there
+//                              is no better, follows when there is (distrust_silent). Where all were silent together and one speaks again,
+//                              the others' patience begins anew then.
+//   on one that is silent, and so are all
+//                              Nothing can be done that would arrive. A heartbeat asks, dead_after gives up.
+//
+// So whoever adds a rule here has to answer for one thing: bytes are not left to silent subflows while another speaks. The simulator holds every run
+// against that (engine::neglects_data()).
 
 #include "stripe/engine_state.h"
 
@@ -25,8 +45,9 @@ void engine::state::say_again(const subflow& from, sent_record& r, bool gone) {
         datagram_stats_.unsure += gone;
         return;
     }
-    if (r.again && !gone) return;
     const bool said = std::exchange(r.again, true);
+    // Of data it depends on what became of its copies meanwhile.
+    if (said && !gone && r.what != sent_record::kind::data) return;
     if (r.what == sent_record::kind::reset) {
         // Two copies count twice, for each is confirmed or dies by itself.
         if (said) {
@@ -56,6 +77,13 @@ void engine::state::distrust(subflow& s, std::size_t most) {
         if (r.end > until) break;
         say_again(s, r, false);
     }
+}
+
+// While no subflow was good the silent ones were given what there was; now that one is good it goes there too.
+void engine::state::distrust_silent() {
+    for (const auto& s : subflows_)
+        if (!s->is_over() && !s->is_good())
+            distrust(*s, s->state == subflow_state::suspect ? first_rescue : SIZE_MAX);
 }
 
 double engine::state::remaining(const subflow& owner, const fragment& f,
@@ -99,10 +127,15 @@ void engine::state::look_at_silence(subflow& s, instant now) {
     }
 }
 
-// A confirmation came on `heard`: that is what shows that the silence of others is theirs.
+// A confirmation came on `heard`: that is what shows that the silence of others is theirs. Where all were silent until now they get a little time to
+// follow, and not the quarter of the whole silence after which they would be looked at.
 void engine::state::look_at_others(const subflow& heard, instant now) {
-    for (const auto& s : subflows_)
-        if (s.get() != &heard) look_at_silence(*s, now);
+    for (const auto& s : subflows_) {
+        if (s.get() == &heard) continue;
+        if (s->look_again != never)
+            s->look_again = std::min(s->look_again, now + s->estimate.patience());
+        look_at_silence(*s, now);
+    }
 }
 
 instant engine::state::next_timer() const noexcept {

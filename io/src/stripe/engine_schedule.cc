@@ -18,6 +18,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 namespace libp::stripe {
 
@@ -42,7 +43,7 @@ constexpr double unbounded = std::numeric_limits<double>::infinity();
 
 void engine::state::survey() {
     good_ = 0;
-    any_good_ = false;
+    const bool had_good = std::exchange(any_good_, false);
     rank_ = UINT8_MAX;
     for (const auto& s : subflows_)
         if (!s->is_over() && s->is_good()) {
@@ -52,6 +53,7 @@ void engine::state::survey() {
             any_good_ = true;
             rank_ = std::min(rank_, s->rank);
         }
+    if (any_good_ && !had_good) distrust_silent();
 }
 
 void engine::state::drain(subflow& s) {

@@ -158,6 +158,7 @@ struct engine::state {
     // Its subflow is gone, or has been silent for so long that it is to be said elsewhere too.
     void say_again(const subflow& from, sent_record& r, bool gone);
     void distrust(subflow& s, std::size_t most);
+    void distrust_silent();
     void look_at_silence(subflow& s, instant now);
     void look_at_others(const subflow& heard, instant now);
     // When the subflow is expected to have delivered the fragment, from now on; in seconds.

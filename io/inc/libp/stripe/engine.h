@@ -286,6 +286,8 @@ class engine {
     std::uint64_t granted() const;
     // Debug and tests: aborts if an invariant does not hold.
     void check_invariants() const;
+    // Tests: some bytes are left to subflows that have been silent for very long, though another speaks. Not for long, if on_timer() comes when it is due.
+    bool neglects_data(instant now) const;
 
   private:
     struct state;
