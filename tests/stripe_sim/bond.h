@@ -16,7 +16,7 @@ struct bond {
     explicit bond(const std::vector<path_shape>& paths, std::size_t each = 2,
                   std::uint64_t seed = 1, const engine_options& o = {})
         : w(seed, o), net(w) {
-        w.check_every = debug_build ? 50 : 10;
+        if (debug_build) w.check_every = 50;
         w.budget = o.memory_budget;
         for (const path_shape& p : paths)
             net.add(p);
