@@ -176,6 +176,36 @@ const char* name_of(reason why) noexcept {
     return words_of(why).name;
 }
 
+const char* end_word(reason why) noexcept {
+    switch (why) {
+        case reason::none:
+            return "ok";
+        case reason::idle_timeout:
+        case reason::linger_timeout:
+        case reason::resolve_failed:
+        case reason::handshake_timeout:
+        case reason::protocol_error:
+        case reason::checksum_error:
+        case reason::auth_failed:
+        case reason::limit:
+        case reason::drain_cut:
+        case reason::session_lost:
+            return name_of(why);
+        case reason::bad_certificate:
+        case reason::wrong_key:
+            return name_of(reason::auth_failed);
+        case reason::oversize:
+        case reason::flow_control:
+            return name_of(reason::protocol_error);
+        case reason::peer_restarted:
+            return name_of(reason::session_lost);
+        case reason::not_allowed:
+            return "acl_denied";
+        default:
+            return nullptr;
+    }
+}
+
 std::string to_string(const error& e) {
     // A resolver's number is not an errno, and only sys knows its words.
     if (e.why == reason::resolve_failed && e.os_errno != 0) {

@@ -25,8 +25,13 @@ TEST(end_code, there_is_no_end_without_a_name) {
         " ok client_rst upstream_rst idle_timeout linger_timeout connect_refused connect_timeout"
         " resolve_failed handshake_timeout auth_failed protocol_error checksum_error acl_denied"
         " limit drain_cut session_lost internal ";
+    EXPECT_STREQ(end_word(reason::none), "ok");
     for (int r = 1; r <= static_cast<int>(reason::system); ++r) {
         error why{static_cast<reason>(r), 0};
+        if (const char* word = end_word(why.why)) {
+            EXPECT_NE(known.find(" " + std::string(word) + " "), std::string::npos) << word;
+            EXPECT_STRNE(word, "ok") << r;
+        }
         for (bridge_side side : {bridge_side::none, bridge_side::a, bridge_side::b}) {
             std::string word = end_of_bridge({side, why});
             EXPECT_NE(known.find(" " + word + " "), std::string::npos) << word;

@@ -146,7 +146,7 @@ TEST(subflow, s21_of_a_restarted_server_breaks_the_old_streams_at_once) {
         far = start();
         far->address();
         idle.expect_reset("idle when the server restarted");  // much sooner than after ten minutes
-        EXPECT_TRUE(near->wait_for_log("end=peer_restarted"));
+        EXPECT_TRUE(near->wait_for_log("why=\"peer restarted\""));
         expect_exact_traffic(near->address(), server,
                              {.connections = 10, .bytes = 64 * kib, .seed = 6});
     } catch (const failure& why) {

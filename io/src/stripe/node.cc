@@ -161,7 +161,10 @@ void node::core::failed(joining_pipe& j, error why) {
     std::unique_ptr<joining_pipe> gone = take(j);
     const subflow_origin& from = gone->origin();
     out.write(log_level::info, "subflow",
-              {{"path", from.path.name}, {"state", "refused"}, {"end", name_of(why.why)}});
+              {{"path", from.path.name},
+               {"state", "refused"},
+               {"end", end_of_subflow(why, from.owner != nullptr)},
+               {"why", to_string(why)}});
     // Closed at once, not at the end of the turn: the peer may be dialling again already.
     joining_pipe::parts rest = gone->take();
     rest.pipe->reset();

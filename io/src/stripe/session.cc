@@ -32,12 +32,33 @@ std::uint32_t number_of(const session_key& key) noexcept {
     return n ? n : 1;  // 0 is a stream's "no session"
 }
 
+// The words of a line that says how a session ended: cleanly, if nothing was cut.
+const char* end_of_session(error why, bool cut) noexcept {
+    if (const char* known = end_word(why.why)) return known;
+    if (!cut) return "ok";
+    return why.why == reason::local_abort ? "drain_cut" : "session_lost";
+}
+
+// ... in words too, where it was not this end's own doing.
+void write_end(error why, auto&& write) {
+    if (!why || why.why == reason::local_abort)
+        write();
+    else
+        write(log_field("why", to_string(why)));
+}
+
 }  // namespace
+
+const char* end_of_subflow(error why, bool dialled) noexcept {
+    if (const char* known = end_word(why.why)) return known;
+    if (why.why == reason::local_abort) return "ok";
+    return dialled ? "upstream_rst" : "client_rst";
+}
 
 const char* name_of(subflow_state state) noexcept {
     switch (state) {
         case subflow_state::good:
-            return "good";
+            return "up";
         case subflow_state::suspect:
             return "suspect";
         case subflow_state::stale:
@@ -115,22 +136,25 @@ void session::lose(subflow_driver& s, error why) {
     later();
 }
 
-void session::bury_stats(const subflow_driver& s, error why) {
+void session::bury_stats(subflow_driver& s, error why) {
     const subflow_stats stats = engine_.stats(s.id());
     sent_ += stats.sent_bytes;
     received_ += stats.received_bytes;
     if (dead_.size() == dead_remembered) dead_.erase(dead_.begin());
     dead_.push_back({s.id(), s.path(), stats, false});
-    log_.write(log_level::info, "subflow",
-               {{"id", hex8(s.id())},
-                {"session", hex8(number_)},
-                {"path", s.path()},
-                {"state", "down"},
-                {"end", name_of(why.why)},
-                {"sent", stats.sent_bytes},
-                {"received", stats.received_bytes},
-                {"resent", stats.resent},
-                {"dur", seconds(loop_.now() - s.since())}});
+    write_end(why, [&](auto&&... words) {
+        log_.write(log_level::info, "subflow",
+                   {{"id", hex8(s.id())},
+                    {"session", hex8(number_)},
+                    {"path", s.path()},
+                    {"state", "down"},
+                    {"end", end_of_subflow(why, s.origin().owner != nullptr)},
+                    {"sent", stats.sent_bytes},
+                    {"received", stats.received_bytes},
+                    {"resent", stats.resent},
+                    {"dur", seconds(loop_.now() - s.since())},
+                    words...});
+    });
 }
 
 void session::part_with(subflow_driver& s, error why) {
@@ -440,14 +464,17 @@ void session::end(error why) {
     timer_.cancel();
     resume_.cancel();
     silence_.cancel();
-    log_.write(cut_ > 0 ? log_level::warn : log_level::info, "session",
-               {{"id", hex8(number_)},
-                {"state", "down"},
-                {"end", name_of(why.why)},
-                {"streams", cut_},
-                {"sent", sent_},
-                {"received", received_},
-                {"dur", seconds(loop_.now() - since_)}});
+    write_end(why, [&](auto&&... words) {
+        log_.write(cut_ > 0 ? log_level::warn : log_level::info, "session",
+                   {{"id", hex8(number_)},
+                    {"state", "down"},
+                    {"end", end_of_session(why, cut_ > 0)},
+                    {"streams", cut_},
+                    {"sent", sent_},
+                    {"received", received_},
+                    {"dur", seconds(loop_.now() - since_)},
+                    words...});
+    });
     keeper_.session_over(*this);
     if (!settling_) sweep();
 }

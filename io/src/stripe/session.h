@@ -39,6 +39,8 @@ namespace libp::stripe {
 
 // Eight hexadecimal digits: how logs write ids.
 std::string hex8(std::uint32_t n);
+// What a log line says of a subflow's end: the side that a connection was lost at is the client's, unless this end has dialled it.
+const char* end_of_subflow(error why, bool dialled) noexcept;
 
 struct session_options {
     engine_options engine;
@@ -132,7 +134,7 @@ class session {
     void look_at_paths();
     void on_silence();
     // Remembers what a dying subflow carried, and logs it.
-    void bury_stats(const subflow_driver& s, error why);
+    void bury_stats(subflow_driver& s, error why);
     // Gives up its pipe, which is closed when all that was given to it is sent.
     void part_with(subflow_driver& s, error why);
     // The same for one that has drained.

@@ -68,7 +68,7 @@ struct subflow_info {
     bool up = false;  // its handshake is done and it is not closed
 };
 
-// "good", "suspect", "stale".
+// As logs have it: "up", "suspect", "stale".
 const char* name_of(subflow_state state) noexcept;
 
 // Whoever made a subflow's pipe hears what became of it. Calls come from the loop and may call the node, but not destroy it; the
