@@ -549,6 +549,19 @@ TEST(StripeSession, ADeadButOpenSubflowIsGivenUp) {
     EXPECT_EQ(w.a.lines.count("why=\"timed out\""), 1u);
 }
 
+TEST(StripeSession, TheLogSaysWhatBecomesOfAPath) {
+    world w;
+    link& dead = w.links.emplace_back(w.loop);
+    w.a.it.adopt(dead.take_a(), "dsl");
+    w.b.it.adopt(dead.take_b(), "dsl");
+    w.join();
+    w.open({.to_send = 64 * mib});
+    ASSERT_TRUE(w.run([&] { return !w.b.talkers.empty() && w.b.talkers[0]->received() > mib; }));
+    dead.freeze();
+    EXPECT_TRUE(
+        w.run([&] { return w.a.lines.count("path name=dsl state=suspect was=up") > 0; }, 60s));
+}
+
 TEST(StripeSession, ADroppedSubflowIsNotReset) {
     struct watched final : forwarding_pipe {
         watched(std::unique_ptr<io_pipe> lower, int& count)
