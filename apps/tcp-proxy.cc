@@ -2,6 +2,7 @@
 //
 //     client --plain--> tcp-proxy -c --datagrams--> tcp-proxy -s --plain--> target
 
+#include <kit/bug_exit.h>
 #include <kit/program.h>
 #include <kit/relay_program.h>
 #include <kit/stack_argument.h>
@@ -15,6 +16,8 @@ namespace {
 
 using namespace libp;
 using namespace libp::app;
+
+constexpr char program[] = "tcp-proxy";
 
 struct proxy_settings {
     char mode = 0;  // 'c', 's', 'r'; 0: none was given
@@ -33,7 +36,7 @@ option_setter into_mode(proxy_settings& to, char letter) {
 }
 
 option_table make_table(proxy_settings& to) {
-    option_table table("tcp-proxy", "a relay, and a pair that carries TCP streams as datagrams",
+    option_table table(program, "a relay, and a pair that carries TCP streams as datagrams",
                        {"[-c LISTEN | -s LISTEN | -r LISTEN] [HOST [PORT] | HOST:PORT | SPEC]"});
     table.group("Modes (default: -c 0.0.0.0:55555; the target's default is 127.0.0.1:22):");
     table.add({'c', {}, "LISTEN", "client-facing: plain in, datagrams out", into_mode(to, 'c')});
@@ -59,7 +62,7 @@ void add_datagrams(stack_spec& spec, std::size_t max_datagram) {
 
 startup_result make_plan(const proxy_settings& settings, const std::vector<std::string>& operands,
                          relay_plan& plan) {
-    plan.program = "tcp-proxy";
+    plan.program = program;
     plan.letter = settings.mode ? settings.mode : 'c';
     plan.settings = settings.common;
     if (operands.size() > 2) return usage_error("too many operands: '" + operands[2] + "'");
@@ -86,13 +89,14 @@ startup_result make_plan(const proxy_settings& settings, const std::vector<std::
 }  // namespace
 
 int main(int argc, char** argv) {
+    exit_on_bugs<program>();
     proxy_settings settings;
     option_table table = make_table(settings);
     std::vector<std::string> operands;
     if (auto status = parse_command_line(table, settings.common, argc, argv, operands))
         return *status;
     relay_plan plan;
-    if (auto wrong = make_plan(settings, operands, plan)) return report("tcp-proxy", *wrong);
+    if (auto wrong = make_plan(settings, operands, plan)) return report(program, *wrong);
     if (settings.common.explain) return print(explain(plan));
     return run_relay(plan);
 }

@@ -2,6 +2,7 @@
 //
 //     client --> tcp-striper -c ==subflows over one or more paths==> tcp-striper -s --> target
 
+#include <kit/bug_exit.h>
 #include <kit/program.h>
 #include <kit/relay_program.h>
 #include <kit/stack_argument.h>
@@ -15,7 +16,7 @@ namespace {
 using namespace libp;
 using namespace libp::app;
 
-constexpr const char* program = "tcp-striper";
+constexpr char program[] = "tcp-striper";
 
 struct striper_settings {
     char mode = 0;                    // 'c', 's', 'r'; 0: none was given
@@ -210,6 +211,7 @@ int server(const striper_settings& settings, const std::vector<std::string>& ope
 }  // namespace
 
 int main(int argc, char** argv) {
+    exit_on_bugs<program>();
     striper_settings settings;
     option_table table = make_table(settings);
     std::vector<std::string> operands;

@@ -4,8 +4,8 @@
 //
 // `check` is always on. It costs one predictable branch, so it guards every precondition of a
 // public call. `debug_check` is compiled only into MODE=debug, asan and tsan, for invariants whose
-// test is not free. Both print where and what to stderr and abort(3): a core dump at the first
-// wrong step beats a wrong byte delivered later.
+// test is not free. Both print where and what to stderr and end the process at this first wrong step, which beats a wrong
+// byte delivered later: by std::terminate, which aborts with a core dump unless the program has a handler of its own.
 
 #ifndef LIBP_DEBUG
 #define LIBP_DEBUG 0
@@ -27,7 +27,7 @@ struct code_place {
     }
 };
 
-// Prints `bug: FILE:LINE: what` and aborts.
+// Prints `bug: FILE:LINE: what` and terminates.
 [[noreturn]] void fail(const char* what, code_place where = code_place::current()) noexcept;
 
 inline void check(bool holds, const char* what, code_place where = code_place::current()) noexcept {
