@@ -105,16 +105,15 @@ void relay_server::log_status() const {
         up += c->up();
         down += c->down();
     }
-    log_.write(log_level::info, "status",
-               {{"conns", live_},
-                {"max", options_.max_conns},
-                {"total", accepted_},
-                {"failed", failed_},
-                {"up", up},
-                {"down", down},
-                {"buffers", loop_.blocks().in_use()},
-                {"turns", loop_.turns()},
-                {"cpu", cpu_seconds()}});
+    log_.answer("status", {{"conns", live_},
+                           {"max", options_.max_conns},
+                           {"total", accepted_},
+                           {"failed", failed_},
+                           {"up", up},
+                           {"down", down},
+                           {"buffers", loop_.blocks().in_use()},
+                           {"turns", loop_.turns()},
+                           {"cpu", cpu_seconds()}});
 }
 
 }  // namespace libp::app

@@ -93,17 +93,16 @@ stripe::node_options stripe_node_options(const stripe_settings& settings, const 
 
 void log_subflows(const log& out, const stripe::node& of) {
     for (const stripe::subflow_info& s : of.subflows())
-        out.write(log_level::info, "status",
-                  {{"subflow", hex_id(s.id)},
-                   {"path", s.path},
-                   {"up", s.up ? "yes" : "no"},
-                   {"state", s.up ? stripe::name_of(s.stats.state) : "down"},
-                   {"sent", s.stats.sent_bytes},
-                   {"received", s.stats.received_bytes},
-                   {"resent", s.stats.resent},
-                   {"in_flight", s.stats.in_flight},
-                   {"rate", static_cast<std::uint64_t>(s.stats.rate)},
-                   {"rtt", seconds(s.stats.srtt)}});
+        out.answer("status", {{"subflow", hex_id(s.id)},
+                              {"path", s.path},
+                              {"up", s.up ? "yes" : "no"},
+                              {"state", s.up ? stripe::name_of(s.stats.state) : "down"},
+                              {"sent", s.stats.sent_bytes},
+                              {"received", s.stats.received_bytes},
+                              {"resent", s.stats.resent},
+                              {"in_flight", s.stats.in_flight},
+                              {"rate", static_cast<std::uint64_t>(s.stats.rate)},
+                              {"rtt", seconds(s.stats.srtt)}});
 }
 
 }  // namespace libp::app

@@ -179,6 +179,21 @@ TEST_F(striper_test, a_status_block_shows_every_subflow) {
     EXPECT_NE(line.find(" rtt="), std::string::npos) << line;
 }
 
+class striper_that_is_quiet : public striper_test {
+  protected:
+    striper_that_is_quiet() : striper_test({"-q"}, {"-q"}) {}
+};
+
+TEST_F(striper_that_is_quiet, who_asks_for_the_status_gets_it) {
+    join();
+    for (spawned_program* end : {near_.get(), far_.get()}) {
+        end->signal(SIGUSR1);
+        EXPECT_NE(end->wait_error_line(" status conns=1 "), "");
+        EXPECT_NE(end->wait_error_line(" status subflow="), "");
+        EXPECT_EQ(end->errors().find(" conn "), std::string::npos) << end->errors();
+    }
+}
+
 class striper_of_two : public striper_test {
   protected:
     striper_of_two() : striper_test({"--scheduler=congestion", "-n", "2"}) {}

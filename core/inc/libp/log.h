@@ -51,7 +51,7 @@ std::string format_json(std::string_view time, log_level level, std::string_view
 class log_sink {
   public:
     virtual ~log_sink() = default;
-    // Called only for levels that are on. Must not block for long, must not call back into the program.
+    // Called only for levels that are on, and for answers. Must not block for long, must not call back into the program.
     virtual void write(log_level level, std::string_view topic, log_fields fields) = 0;
 };
 
@@ -65,6 +65,10 @@ class log {
     bool on(log_level level) const noexcept { return sink_ && level <= threshold_; }
     void write(log_level level, std::string_view topic, log_fields fields) const {
         if (on(level)) sink_->write(level, topic, fields);
+    }
+    // What somebody has just asked to be told: written whatever the threshold.
+    void answer(std::string_view topic, log_fields fields) const {
+        if (sink_) sink_->write(log_level::info, topic, fields);
     }
 
   private:
