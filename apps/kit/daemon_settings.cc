@@ -75,10 +75,10 @@ void add_log_options(option_table& table, daemon_settings& to) {
                into_text(to.announce)});
     table.add(
         {0, "explain", {}, "say what this command line would do, and exit", into_flag(to.explain)});
-    table.add({0, "help", {}, "this text", into_flag(to.help)});
+    table.add({'h', "help", {}, "this text", into_flag(to.help)});
     table.add({0, "man", {}, "this text as a manual page, for man(1)", into_flag(to.manual)});
     table.add(
-        {0, "version", {}, "the version; with -v, the TLS library too", into_flag(to.version)});
+        {'V', "version", {}, "the version; with -v, the TLS library too", into_flag(to.version)});
 }
 
 }  // namespace

@@ -104,7 +104,10 @@ TEST(command_line, help_and_version_go_to_stdout) {
         widest = std::max(widest, end - start);
     EXPECT_LE(widest, 100u);
 
+    EXPECT_EQ(run_program("tcp-proxy", {"-h"}).output, help.output);
+
     run_result version = run_program("tcp-proxy", {"--version"});
+    EXPECT_EQ(run_program("tcp-proxy", {"-V"}).output, version.output);
     EXPECT_EQ(version.status, 0);
     EXPECT_TRUE(version.output.starts_with("tcp-proxy ")) << version.output;
     EXPECT_EQ(version.output.find("tls: "), std::string::npos) << version.output;
