@@ -127,12 +127,14 @@ startup_result tls_setup::prepare(const stack_spec& spec, bool server, const tls
 }
 
 void tls_setup::reload() {
+    bool all_read = true;
     for (const auto& credentials : all_) {
         tls_fault wrong;
-        if (!credentials->reload(wrong))
-            log_.write(log_level::error, "tls", {{"reload", "failed"}, {"why", wrong.what}});
+        if (credentials->reload(wrong)) continue;
+        log_.write(log_level::error, "tls", {{"reload", "failed"}, {"why", wrong.what}});
+        all_read = false;
     }
-    if (!all_.empty()) log_.write(log_level::info, "tls", {{"reload", "done"}});
+    if (all_read && !all_.empty()) log_.write(log_level::info, "tls", {{"reload", "done"}});
 }
 
 void tls_setup::on_refusal(const tls_refusal& r) {

@@ -1,4 +1,5 @@
 #include <libp/assert.h>
+#include <libp/process.h>
 #include <libp/random.h>
 #include <libp/tls_credentials.h>
 
@@ -22,8 +23,11 @@ bool read_keys(const std::string& file, std::vector<tls_key>& to, tls_fault& wro
         wrong.what = file + ": no such file";
         return false;
     }
-    if ((status.permissions() & std::filesystem::perms::others_all) !=
-        std::filesystem::perms::none) {
+    // A file that is another user's may be let in by its group: that is how a service is given a key.
+    using std::filesystem::perms;
+    const perms strangers =
+        owns_file(file) ? perms::group_all | perms::others_all : perms::others_all;
+    if ((status.permissions() & strangers) != perms::none) {
         wrong = {file + ": a key file that others may use", true};
         return false;
     }

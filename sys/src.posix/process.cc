@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -60,6 +61,11 @@ std::string machine_identity() {
     // Without a host name the machine-id has to do.
     if (gethostname(host, sizeof host - 1) == 0) id += std::string("@") + host;
     return id;
+}
+
+bool owns_file(const std::string& path) noexcept {
+    struct stat of {};
+    return stat(path.c_str(), &of) == 0 && of.st_uid == geteuid();
 }
 
 double cpu_seconds() noexcept {

@@ -103,6 +103,8 @@ TEST_F(tls_options_test, refusals_are_told_with_a_hint) {
 TEST_F(tls_options_test, mistakes_have_their_status) {
     const std::string exposed = key_file("exposed", std::string(64, '7'));
     fs::permissions(exposed, fs::perms::others_read, fs::perm_options::add);
+    const std::string shared = key_file("shared", std::string(64, '7'));
+    fs::permissions(shared, fs::perms::group_read, fs::perm_options::add);
     const std::string bad = key_file("bad", "laptop:12345678\n");
     const std::string huge = key_file("huge", std::string(2 * mib, '\n'));
     struct mistake {
@@ -115,6 +117,7 @@ TEST_F(tls_options_test, mistakes_have_their_status) {
         {{"-c", "127.0.0.1:0", "--cert=x"}, 2, "add --tls"},
         {{"-c", "127.0.0.1:0", "--tls", "--pin=sha1:x"}, 2, "--pin: 'sha1:x' is not"},
         {{"-s", "127.0.0.1:0", "--psk-file", exposed}, 77, "hint: chmod 600 " + exposed},
+        {{"-s", "127.0.0.1:0", "--psk-file", shared}, 77, "hint: chmod 600 " + shared},
         {{"-s", "127.0.0.1:0", "--psk-file", bad}, 78, bad + ": line 1: "},
         {{"-s", "127.0.0.1:0", "--psk-file", folder + "/none"}, 78, "no such file"},
         {{"-s", "127.0.0.1:0", "--psk-file", folder}, 78, "cannot be read"},
@@ -176,6 +179,14 @@ TEST_F(tls_options_test, a_wrong_key_ends_a_one_shot_session_with_77) {
     EXPECT_EQ(second.receive_all(), "bye");
     EXPECT_EQ(again.wait_exit(), 0);
     EXPECT_EQ(far.errors().find("2222222"), std::string::npos);
+    // What cannot be read changes nothing, and is not called done.
+    const std::string log = far.errors();
+    key_file("right", "laptop:12345678\n");
+    far.signal(SIGHUP);
+    EXPECT_NE(far.wait_error_line("reload=failed"), "") << far.errors();
+    far.signal(SIGTERM);
+    EXPECT_EQ(far.wait_exit(), 0);
+    EXPECT_EQ(far.errors().find("reload=done", log.size()), std::string::npos) << far.errors();
 }
 
 // A flood of strangers who say nothing of use: most are turned away unheard, and the log says so in a line or two.

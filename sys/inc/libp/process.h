@@ -20,6 +20,9 @@ void open_standard_fds() noexcept;
 // its host name. Empty where there is no machine-id.
 std::string machine_identity();
 
+// Whether the file is this process's user's own. False too if there is none.
+bool owns_file(const std::string& path) noexcept;
+
 // CPU seconds (user plus system) of this process so far.
 double cpu_seconds() noexcept;
 int process_id() noexcept;
