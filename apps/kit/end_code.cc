@@ -11,9 +11,11 @@ exit_code common_exit(reason why, exit_code otherwise) noexcept {
         case reason::auth_failed:
         case reason::bad_certificate:
         case reason::wrong_key:
+        case reason::tls_wanted:
         case reason::not_allowed:
             return exit_code::no_permission;
         case reason::protocol_error:
+        case reason::no_tls:
         case reason::checksum_error:
             return exit_code::protocol;
         default:

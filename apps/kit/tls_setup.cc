@@ -57,7 +57,21 @@ startup_error cannot(const tls_fault& wrong) {
 }
 
 bool about_authentication(reason why) {
-    return why == reason::auth_failed || why == reason::bad_certificate || why == reason::wrong_key;
+    return why == reason::auth_failed || why == reason::bad_certificate ||
+           why == reason::wrong_key || why == reason::tls_wanted || why == reason::no_tls;
+}
+
+const char* what_helps(error why) {
+    constexpr int handshake_failure = 40, certificate_required = 116;  // alerts
+    if (why.why == reason::wrong_key) return "both ends need the same line in their --psk-file";
+    if (why.why == reason::tls_wanted)
+        return "add --psk-file FILE, with a key that it knows, or --tls";
+    if (why.why == reason::no_tls)
+        return "give it the same --psk-file, or --tls with --cert; or leave TLS away here too";
+    if (why.os_errno == certificate_required) return "add --cert FILE and --key FILE";
+    if (why.os_errno == handshake_failure)
+        return "if it goes by keys, add --psk-file FILE with one that it knows";
+    return "";
 }
 
 }  // namespace
@@ -174,9 +188,8 @@ void tls_setup::on_refusal(const tls_refusal& r) {
 startup_result auth_error(const std::string& where, error why, const tls_refusal& last) {
     if (!about_authentication(why.why)) return std::nullopt;
     if (why.why != reason::bad_certificate)
-        return startup_error{
-            exit_code::no_permission, "auth: " + where + ": " + to_string(why),
-            why.why == reason::wrong_key ? "both ends need the same line in their --psk-file" : ""};
+        return startup_error{exit_of_attempt(why), "auth: " + where + ": " + to_string(why),
+                             what_helps(why)};
     std::string text = to_string(why);
     const std::size_t detail = text.find(": ");
     text = detail == text.npos ? "" : text.substr(detail);

@@ -63,6 +63,10 @@ constexpr reason_words words_of(reason why) noexcept {
             return {"bad_certificate", "certificate does not verify"};
         case reason::wrong_key:
             return {"wrong_key", "the keys of the two ends differ"};
+        case reason::tls_wanted:
+            return {"tls_wanted", "the other end wants TLS"};
+        case reason::no_tls:
+            return {"no_tls", "the other end speaks no TLS"};
         case reason::missing_close:
             return {"missing_close", "cut: the TLS stream ended without close_notify"};
         case reason::permission:
@@ -193,9 +197,11 @@ const char* end_word(reason why) noexcept {
             return name_of(why);
         case reason::bad_certificate:
         case reason::wrong_key:
+        case reason::tls_wanted:
             return name_of(reason::auth_failed);
         case reason::oversize:
         case reason::flow_control:
+        case reason::no_tls:
             return name_of(reason::protocol_error);
         case reason::peer_restarted:
             return name_of(reason::session_lost);

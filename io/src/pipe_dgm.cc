@@ -3,7 +3,10 @@
 #include <libp/pipe_state.h>
 #include <libp/varint.h>
 
+#include <algorithm>
 #include <utility>
+
+#include "tls_record.h"
 
 namespace libp {
 namespace {
@@ -37,6 +40,7 @@ class dgm_pipe final : public io_pipe {
     enum class input : std::uint8_t { open, fin, broken };  // what came behind the bytes in in_
 
     bool whole_datagram();
+    bool is_tls_alert() const noexcept;
     void pull();
     void flush();
     void on_lower(io_flags risen);
@@ -52,6 +56,7 @@ class dgm_pipe final : public io_pipe {
     std::size_t length_ = 0;
     bool have_length_ = false;
     input input_ = input::open;
+    bool fresh_ = true;  // no datagram has come
 
     chain out_;  // the rest of the datagram the lower pipe took only part of
 };
@@ -72,6 +77,7 @@ io_result dgm_pipe::recv(chain& to, std::size_t) {
     if (whole_datagram()) {
         const std::size_t n = std::exchange(length_, 0);
         have_length_ = false;
+        fresh_ = false;
         in_.move_front(to, n);
         // The rest may be no whole datagram: then the next recv says again.
         const bool more = !in_.empty() || lower_->has(io_flag::readable) || input_ != input::open;
@@ -104,6 +110,13 @@ bool dgm_pipe::whole_datagram() {
     return in_.size() >= length_;
 }
 
+// All that came is what a server that speaks TLS says to one that does not: as datagrams it is one that was cut.
+bool dgm_pipe::is_tls_alert() const noexcept {
+    std::uint8_t said[sizeof tls_alert - 1] = {};
+    return fresh_ && have_length_ && length_ == tls_alert[0] && in_.size() == sizeof said &&
+           in_.copy_out(said) == sizeof said && std::equal(said, said + 5, tls_alert + 1);
+}
+
 // Receives from below until there is a whole datagram, or no more for now, or for ever.
 void dgm_pipe::pull() {
     while (input_ == input::open && !whole_datagram() && input_ == input::open) {
@@ -117,7 +130,7 @@ void dgm_pipe::pull() {
                 if (in_.empty() && !have_length_)
                     input_ = input::fin;
                 else
-                    give_up({reason::truncated});
+                    give_up({is_tls_alert() ? reason::tls_wanted : reason::truncated});
                 break;
             case io_status::broken:
                 fail_with(r.why);
@@ -181,7 +194,10 @@ void dgm_pipe::on_lower(io_flags) {
 
 void dgm_pipe::follow_lower() {
     if (lower_->has(io_flag::ready)) state_.raise(io_flag::ready);
-    if (lower_->has(io_flag::broken)) fail_with(lower_->why());
+    if (lower_->has(io_flag::broken)) {
+        if (fresh_) pull();  // what came may say why
+        fail_with(lower_->why());
+    }
     flush();
     if (out_.empty() && lower_->has(io_flag::writable)) state_.raise(io_flag::writable);
     if (input_ != input::open || has(io_flag::readable)) return;  // all is said, or can be received
@@ -195,7 +211,7 @@ void dgm_pipe::follow_lower() {
 void dgm_pipe::fail_with(error e) {
     if (has(io_flag::broken)) return;
     out_.clear();
-    state_.break_with(e);
+    state_.break_with(is_tls_alert() ? error{reason::tls_wanted} : e);
     if (!has(io_flag::fin_rcvd)) state_.raise(io_flag::readable);
 }
 

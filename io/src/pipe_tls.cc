@@ -76,7 +76,12 @@ class tls_pipe final : public io_pipe {
     void on_again() { on_lower({}); }
     void on_limit();
     void follow_lower();
-    error why_failed() const { return why_tls_failed(notes_, ssl_, shaken_); }
+    error why_failed() const {
+        const error e = why_tls_failed(notes_, ssl_, shaken_);
+        return e.why == reason::protocol_error && !shaken_ && wire_.strange()
+                   ? error{reason::no_tls}
+                   : e;
+    }
     void refuse(error e);
     void fail_with(error e);
     void give_up(error e);
@@ -173,6 +178,8 @@ void tls_pipe::refuse(error e) {
     tls_refusal r = tls_refusal_of(notes_, e, name_);
     lower().describe(r.peer);
     const tls_credentials& by = notes_.by;
+    // OpenSSL does not answer what is no TLS. An end of ours learns from this what is amiss.
+    if (e.why == reason::no_tls && by.options().server) wire_.give(tls_alert);
     give_up(e);
     by.refused(r);
 }

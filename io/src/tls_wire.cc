@@ -23,6 +23,7 @@ void tls_wire::refill() {
     if (over_ || allowed_ == 0 || !lower_->has(io_flag::readable)) return;
     const io_result r = lower_->recv(in_, std::min(read_size, allowed_));
     allowed_ -= std::min(allowed_, r.bytes);
+    if (first_size_ < sizeof first_ && !in_.empty()) first_size_ = in_.copy_out(first_);
     if (r.ok() && r.bytes == 0) {
         lower_->reset();
         over_ = true;

@@ -11,6 +11,7 @@
 
 #include <memory>
 
+#include "tls_record.h"
 #include "tls_settings.h"
 
 namespace libp {
@@ -36,6 +37,8 @@ class tls_wire final : public tls_transport {
     bool more_at_hand() const noexcept {
         return !in_.empty() || over_ || lower_->has(io_flag::readable);
     }
+    // The first bytes that came are not those of a TLS record.
+    bool strange() const noexcept { return first_size_ == sizeof first_ && !is_tls_record(first_); }
     // Nothing comes any more, and all that came is decrypted.
     bool drained() const noexcept { return over_ && in_.empty(); }
     // Of the end: the break's reason; none: it was a FIN, or there was no end yet.
@@ -57,6 +60,8 @@ class tls_wire final : public tls_transport {
     std::unique_ptr<io_pipe> lower_;
     chain in_;   // received and not yet decrypted
     chain out_;  // encrypted and not yet sent
+    std::uint8_t first_[2] = {};
+    std::size_t first_size_ = 0;
     std::size_t reserve_ = 0;
     std::size_t allowed_ = 0;
     error why_{};

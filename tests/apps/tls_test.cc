@@ -189,6 +189,48 @@ TEST_F(tls_options_test, a_wrong_key_ends_a_one_shot_session_with_77) {
     EXPECT_EQ(far.errors().find("reload=done", log.size()), std::string::npos) << far.errors();
 }
 
+// One end with TLS and one without: both programs say which, with a way out.
+TEST_F(tls_options_test, an_end_without_tls_and_one_with_say_so) {
+    if (!have_library()) GTEST_SKIP() << "no TLS library";
+    using words = std::vector<std::string>;
+    const words none, keys{"--psk-file", key_file("key", std::string(64, '1'))};
+    struct pair {
+        words far, near;
+        int status;
+        std::string says, hint;
+    };
+    const pair pairs[] = {
+        {keys, none, 77, ": the other end wants TLS\n", "  hint: add --psk-file "},
+        {none, keys, 76, ": the other end speaks no TLS\n", "  hint: give it the same --psk-file"},
+        {keys,
+         {"--tls", "--insecure"},
+         77,
+         "authentication failed: ",
+         "  hint: if it goes by keys, add --psk-file "},
+    };
+    for (const std::string program : {"tcp-proxy", "tcp-striper"}) {
+        for (const pair& p : pairs) {
+            // To datagrams a greeting is a few of them and then nonsense: all there is to see is a reset.
+            if (p.far.empty() && program == "tcp-proxy") continue;
+            test_listener target;
+            words s{"-s", "127.0.0.1:0", target.address()};
+            s.insert(s.end(), p.far.begin(), p.far.end());
+            spawned_program far({.program = program, .arguments = s, .announce = true});
+            const std::string far_at = far.wait_announced();
+            words c{"-1", "-c", "127.0.0.1:0", far_at, "--connect-timeout=500ms"};
+            c.insert(c.end(), p.near.begin(), p.near.end());
+            spawned_program near({.program = program, .arguments = c, .announce = true});
+            test_socket client = test_socket::connect(near.wait_announced());
+            ASSERT_TRUE(client.send("hello"));
+            EXPECT_EQ(near.wait_exit(), p.status) << program << near.errors();
+            const std::string said = near.errors();
+            EXPECT_NE(said.find(program + ": error: "), std::string::npos) << said;
+            EXPECT_NE(said.find(p.says), std::string::npos) << said;
+            EXPECT_NE(said.find(p.hint), std::string::npos) << said;
+        }
+    }
+}
+
 // A flood of strangers who say nothing of use: most are turned away unheard, and the log says so in a line or two.
 TEST_F(tls_options_test, strangers_who_fail_are_turned_away) {
     if (!have_library()) GTEST_SKIP() << "no TLS library";

@@ -327,7 +327,7 @@ TEST_F(pipe_tls_test, a_peer_that_says_nothing_is_given_up) {
     EXPECT_TRUE(silent->has(io_flag::broken));
 }
 
-TEST_F(pipe_tls_test, a_peer_that_speaks_no_tls_is_a_protocol_error) {
+TEST_F(pipe_tls_test, a_peer_that_speaks_no_tls_is_told_from_one_that_breaks_it) {
     for (const std::string& said : {std::string("GET / HTTP/1.0\r\n\r\n"),
                                     std::string("SSH-2.0-OpenSSH\r\n"), std::string(100, '\0')}) {
         auto [low, stranger] = make_memory_pair(loop);
@@ -337,8 +337,16 @@ TEST_F(pipe_tls_test, a_peer_that_speaks_no_tls_is_a_protocol_error) {
         c.append_copy(loop.blocks(), bytes_of(said));
         EXPECT_TRUE(stranger->send(c).ok());
         EXPECT_TRUE(wait_until(loop, [&] { return pipe->has(io_flag::broken); }));
-        EXPECT_EQ(pipe->why().why, reason::protocol_error) << to_string(pipe->why());
+        EXPECT_EQ(pipe->why().why, reason::no_tls) << to_string(pipe->why());
     }
+    auto [low, stranger] = make_memory_pair(loop);
+    auto pipe = make_checked_pipe(make_tls_pipe(loop, std::move(low), world.key_client()));
+    listener wake(*pipe);
+    chain c;
+    c.append_copy(loop.blocks(), bytes_of(std::string("SSH-2.0-OpenSSH\r\n")));
+    EXPECT_TRUE(stranger->send(c).ok());
+    EXPECT_TRUE(wait_until(loop, [&] { return pipe->has(io_flag::broken); }));
+    EXPECT_EQ(pipe->why().why, reason::no_tls) << to_string(pipe->why());
 }
 
 // Between the two ends: passes bytes on up to a limit, then does something to them.

@@ -37,6 +37,8 @@ enum class reason : std::uint8_t {
     auth_failed,        // one end did not accept who the other says it is
     bad_certificate,    // the peer's certificate does not verify
     wrong_key,          // the two ends have different keys, or one has none
+    tls_wanted,         // the peer speaks TLS, and this end does not
+    no_tls,             // this end speaks TLS, and the peer does not
     missing_close,      // a TLS stream ended without saying that it ends: it may have been cut
     permission,         // the system or the configuration says no
     not_allowed,        // the far end's rules do not let it connect to what was asked for

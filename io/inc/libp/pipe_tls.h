@@ -24,7 +24,8 @@
 // auth_failed       the peer does not accept us, or shows no certificate where one is demanded
 // bad_certificate   the peer's certificate does not verify
 // wrong_key         the two ends have no shared key in common, or different ones of one name
-// protocol_error    what came is no TLS, or was tampered with
+// no_tls            the first that came is no TLS. A server says so by an alert all the same, which an end of ours reads as tls_wanted
+// protocol_error    what came was tampered with, or is no TLS that this end knows
 // missing_close     see above; and whatever the pipe below breaks with
 //
 // What was received in whole records before the break stays readable.

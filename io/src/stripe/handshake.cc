@@ -21,6 +21,11 @@ constexpr std::size_t most_buffered = 8 * kib;
 // The front of a HELLO frame that is the same whatever the HELLO says: enough to turn away a stranger at its first wrong byte.
 constexpr std::uint8_t hello_front[4] = {wire::type::hello, wire::flag::crc, 0, 0};
 
+// Instead of a HELLO: a greeting of TLS, or the alert by which it turns us away.
+bool begins_tls(bytes front) noexcept {
+    return (front[0] == 21 || front[0] == 22) && (front.size() < 2 || front[1] == 3);
+}
+
 template <std::size_t N>
 std::uint8_t* put(std::uint8_t* to, const std::array<std::uint8_t, N>& from) noexcept {
     return std::copy(from.begin(), from.end(), to);
@@ -136,7 +141,7 @@ error handshake::parse() {
         const std::size_t got = in_.copy_out(front);
         if (state_ == state::hello_sent &&
             std::memcmp(front, hello_front, std::min(got, sizeof hello_front)) != 0)
-            return {reason::protocol_error};
+            return {begins_tls({front, got}) ? reason::tls_wanted : reason::protocol_error};
         if (got < wire::header_size) break;
 
         wire::header head;
