@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <utility>
+#include <vector>
 
 namespace libp::app {
 
@@ -25,38 +27,74 @@ startup_result parse(std::string_view text, std::string_view default_port, stack
     return std::nullopt;
 }
 
+// A fault of the place, not of the spec: `part` is a piece of `text`.
+startup_error out_of_place(std::string_view text, std::string_view part, std::string message) {
+    const auto column = static_cast<std::size_t>(part.data() - text.data());
+    return bad_spec(
+        spec_error{std::move(message), column, std::max<std::size_t>(part.size(), 1)}.to_string(
+            text));
+}
+
+std::vector<std::string_view> split(std::string_view text, char at) {
+    std::vector<std::string_view> parts;
+    for (;;) {
+        const std::size_t end = text.find(at);
+        parts.push_back(text.substr(0, end));
+        if (end == text.npos) return parts;
+        text.remove_prefix(end + 1);
+    }
+}
+
+// Of a text that was parsed: its last layer, with the options.
+std::string_view base_of(const stack_spec& spec, std::string_view text) {
+    return spec.filters.empty() ? text : split(text, '+').back();
+}
+
+// "tcp-l" of "tcp-l://:9,name=a"; all of what is short for a base.
+std::string_view base_name_of(const stack_spec& spec, std::string_view text) {
+    const std::string_view base = base_of(spec, text);
+    return base.substr(0, base.find("://"));
+}
+
 // Whatever the parser lets through for any place must make sense in this one.
 startup_result only_options(const stack_spec& spec, std::string_view text,
                             std::initializer_list<std::string_view> keys, const char* place) {
-    for (const layer_option& o : spec.base_options)
-        if (std::find(keys.begin(), keys.end(), o.key) == keys.end())
-            return bad_spec("'" + std::string(text) + "': option '" + o.key +
-                            "' does not apply to " + place);
+    for (const layer_option& o : spec.base_options) {
+        if (std::find(keys.begin(), keys.end(), o.key) != keys.end()) continue;
+        std::string_view at = base_of(spec, text);
+        for (const std::string_view part : split(at, ','))
+            if (part.substr(0, part.find('=')) == o.key) at = part.substr(0, o.key.size());
+        return out_of_place(text, at, "option '" + o.key + "' does not apply to " + place);
+    }
     return std::nullopt;
 }
 
 startup_result only_tls(const stack_spec& spec, std::string_view text, const char* place) {
-    if (spec.filters.empty() || (spec.filters.size() == 1 && spec.filters[0].name == "tls"))
-        return std::nullopt;
-    return bad_spec("'" + std::string(text) + "': layers other than tls are unsupported under " +
-                    place);
+    for (std::size_t i = 0; i < spec.filters.size(); ++i) {
+        if (i == 0 && spec.filters[i].name == "tls") continue;
+        return out_of_place(text, split(text, '+')[i].substr(0, spec.filters[i].name.size()),
+                            std::string("no layer but one tls goes under ") + place);
+    }
+    return std::nullopt;
 }
 
 startup_result parse_connecting(std::string_view text, std::string_view default_port,
                                 stack_spec& to) {
     if (auto e = parse(text, default_port, to)) return e;
-    if (to.listens) return bad_spec("'" + std::string(text) + "' listens, but is to connect");
+    if (to.listens)
+        return out_of_place(text, base_name_of(to, text), "this listens, but is to connect");
     if (to.base == stack_spec::base_kind::stdio)
-        return bad_spec("'" + std::string(text) + "': there is nothing to connect to");
+        return out_of_place(text, base_of(to, text), "there is nothing to connect to");
     return std::nullopt;
 }
 
 startup_result parse_any_listen(std::string_view text, std::string_view default_port,
                                 bool stdio_too, stack_spec& to) {
     if (auto e = parse(text, default_port, to)) return e;
-    if (to.connects) return bad_spec("'" + std::string(text) + "' connects, but is to listen");
+    if (to.connects)
+        return out_of_place(text, base_name_of(to, text), "this connects, but is to listen");
     if (to.base == stack_spec::base_kind::stdio && !stdio_too)
-        return bad_spec("'" + std::string(text) + "': there is nothing to listen on");
+        return out_of_place(text, base_of(to, text), "there is nothing to listen on");
     std::string& host = to.address.where.host;
     if (to.base == stack_spec::base_kind::tcp && (host.empty() || host == "*")) host = "0.0.0.0";
     return std::nullopt;

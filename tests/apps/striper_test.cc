@@ -399,9 +399,19 @@ TEST(tcp_striper, mistakes_get_one_line_a_pointer_and_their_status) {
         {{"-c", ":9", "relay"}, 78, ""},
         {{"-c", ":9", "dgm+tcp://relay:1"},
          78,
-         "tcp-striper: error: spec: 'dgm+tcp://relay:1': layers other than tls are unsupported "
-         "under "
-         "a path\n"},
+         "tcp-striper: error: spec: no layer but one tls goes under a path\n"
+         "  dgm+tcp://relay:1\n"
+         "  ^^^\n"},
+        {{"-c", ":9", "tls+tcp-l://relay:1"},
+         78,
+         "tcp-striper: error: spec: this listens, but is to connect\n"
+         "  tls+tcp-l://relay:1\n"
+         "      ^^^^^\n"},
+        {{"-r", "-"},
+         78,
+         "tcp-striper: error: spec: there is nothing to listen on\n"
+         "  -\n"
+         "  ^\n"},
         {{"-c", ":9", "tcp://a:1,weight=0"},
          78,
          "tcp-striper: error: spec: 'weight' takes a number from 1 to 100, not '0'\n"},
@@ -414,8 +424,9 @@ TEST(tcp_striper, mistakes_get_one_line_a_pointer_and_their_status) {
          "tcp-striper: error: cc=no-such-thing: "},
         {{"-s", "tcp://:9,weight=2", "a:1"},
          78,
-         "tcp-striper: error: spec: 'tcp://:9,weight=2': option 'weight' does not apply to a "
-         "listener for subflows\n"},
+         "tcp-striper: error: spec: option 'weight' does not apply to a listener for subflows\n"
+         "  tcp://:9,weight=2\n"
+         "           ^^^^^^\n"},
         {{"--allow", "0.0.0.0/0"}, 2, ""},
         {{"--target", "a:1"}, 2, ""},
     };
