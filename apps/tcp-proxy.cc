@@ -23,6 +23,7 @@ struct proxy_settings {
     char mode = 0;  // 'c', 's', 'r'; 0: none was given
     std::string listen = "0.0.0.0:55555";
     std::size_t max_datagram = 512 * kib;
+    bool datagrams_given = false;
     daemon_settings common;
 };
 
@@ -43,7 +44,10 @@ option_table make_table(proxy_settings& to) {
     table.add({'s', {}, "LISTEN", "server-facing: datagrams in, plain out", into_mode(to, 's')});
     table.add({'r', {}, "LISTEN", "raw relay", into_mode(to, 'r')});
     table.add({0, "max-datagram", "SIZE", "longest datagram, the same at both ends (512k)",
-               into_size(to.max_datagram, 1, 64 * mib)});
+               [&to](std::string_view value) {
+                   to.datagrams_given = true;
+                   return into_size(to.max_datagram, 1, 64 * mib)(value);
+               }});
     add_daemon_options(table, to.common);
     table.epilogue(
         "LISTEN is PORT, :PORT, HOST:PORT, [v6]:PORT, /path or a SPEC; a SPEC is layers and a "
@@ -65,6 +69,9 @@ startup_result make_plan(const proxy_settings& settings, const std::vector<std::
     plan.program = program;
     plan.letter = settings.mode ? settings.mode : 'c';
     plan.settings = settings.common;
+    if (plan.letter == 'r' && settings.datagrams_given)
+        return usage_error("--max-datagram is for -c and -s",
+                           "in a relay: dgm,max=SIZE+tcp://HOST:PORT as LISTEN or as TARGET");
     if (operands.size() > 2) return usage_error("too many operands: '" + operands[2] + "'");
     if (auto e = parse_listen(settings.listen, "55555", false, plan.listen)) return e;
     startup_result wrong =
@@ -83,7 +90,7 @@ startup_result make_plan(const proxy_settings& settings, const std::vector<std::
         add_tls_layer(settings.common.tls, plan.listen);
         add_datagrams(plan.listen, settings.max_datagram);
     }
-    return check_tls_used(settings.common.tls, {&plan.listen, &plan.target});
+    return check_tls_used(settings.common.tls, {&plan.listen, 1}, {&plan.target, 1});
 }
 
 }  // namespace

@@ -19,11 +19,12 @@ using namespace libp::app;
 constexpr char program[] = "tcp-striper";
 
 struct striper_settings {
-    char mode = 0;                    // 'c', 's', 'r'; 0: none was given
-    std::vector<std::string> listen;  // one, and for -s perhaps more
-    std::string target;               // -c
-    target_rules rules;               // -s
-    bool open = false;                // -s
+    char mode = 0;                      // 'c', 's', 'r'; 0: none was given
+    std::vector<std::string> listen;    // one, and for -s perhaps more
+    std::string target;                 // -c
+    target_rules rules;                 // -s
+    bool open = false;                  // -s
+    std::vector<std::string> striping;  // which of the options were given that are about it
     stripe_settings stripe;
 };
 
@@ -61,6 +62,14 @@ option_setter into_scheduler(stripe::scheduler& to) {
     };
 }
 
+// Notes that it was given, too.
+option_setter noted(std::vector<std::string>& given, std::string name, option_setter set) {
+    return [&given, name = std::move(name), set = std::move(set)](std::string_view value) {
+        given.push_back(name);
+        return set(value);
+    };
+}
+
 option_table make_table(striper_settings& to) {
     option_table table(
         program, "carries TCP connections over many TCP connections at once",
@@ -82,13 +91,13 @@ option_table make_table(striper_settings& to) {
     table.add(
         {0, "open", {}, "-s: let anyone choose, who need not prove who it is", into_flag(to.open)});
     table.group("Striping:");
-    table.add({'n', "subflows", "N", "of a session, dealt over the paths (4, most 64)",
-               into_count(to.stripe.subflows, 1, most_subflows)});
+    table.add({'n', "subflows", "N", "-c: of a session, dealt over the paths (4, most 64)",
+               noted(to.striping, "-n", into_count(to.stripe.subflows, 1, most_subflows))});
     table.add({0, "scheduler", "NAME",
                "which subflow carries what this end sends (auto), see below",
-               into_scheduler(to.stripe.scheduler)});
+               noted(to.striping, "--scheduler", into_scheduler(to.stripe.scheduler))});
     table.add({0, "resume", "DUR", "a session without any subflow lives this long (60s)",
-               into_duration(to.stripe.resume)});
+               noted(to.striping, "--resume", into_duration(to.stripe.resume))});
     add_daemon_options(table, to.stripe.common);
     table.epilogue(
         "LISTEN is PORT, :PORT, HOST:PORT, [v6]:PORT, /path or a SPEC; with -c also '-', stdin "
@@ -139,6 +148,14 @@ startup_result check_targets(const striper_settings& settings, bool has_target) 
     return std::nullopt;
 }
 
+startup_result check_striping(const striper_settings& settings) {
+    if (settings.striping.empty() || settings.mode == 'c') return std::nullopt;
+    if (settings.mode != 's')
+        return usage_error(settings.striping[0] + " is for -c and -s: a relay has no subflows");
+    if (std::ranges::find(settings.striping, "-n") == settings.striping.end()) return std::nullopt;
+    return usage_error("-n is for -c: how many subflows there are the client says");
+}
+
 int relay(const striper_settings& settings, const std::vector<std::string>& operands) {
     if (auto e = check_targets(settings, true)) return finish(e);
     if (operands.size() > 1) return finish(usage_error("too many operands: '" + operands[1] + "'"));
@@ -150,7 +167,8 @@ int relay(const striper_settings& settings, const std::vector<std::string>& oper
     if (auto e = parse_listen(listen, "55555", false, plan.listen)) return finish(e);
     if (auto e = parse_target(operands.empty() ? "127.0.0.1:22" : operands[0], "22", plan.target))
         return finish(e);
-    if (auto e = check_tls_used(plan.settings.tls, {&plan.listen, &plan.target})) return finish(e);
+    if (auto e = check_tls_used(plan.settings.tls, {&plan.listen, 1}, {&plan.target, 1}))
+        return finish(e);
     return plan.settings.explain ? print(explain(plan)) : run_relay(plan);
 }
 
@@ -181,7 +199,7 @@ int client(const striper_settings& settings, const std::vector<std::string>& ope
         plan.paths.push_back(std::move(path));
         plan.path_specs.push_back(std::move(spec));
     }
-    if (auto e = check_tls_used(tls, plan.listen, plan.path_specs)) return finish(e);
+    if (auto e = check_tls_used(tls, {&plan.listen, 1}, plan.path_specs)) return finish(e);
     if (settings.stripe.scheduler == stripe::scheduler::backup) rank_in_order(plan.paths);
     const auto dealt = stripe::deal_subflows(plan.paths, settings.stripe.subflows);
     if (std::accumulate(dealt.begin(), dealt.end(), std::size_t{0}) > most_subflows)
@@ -204,7 +222,8 @@ int server(const striper_settings& settings, const std::vector<std::string>& ope
         if (auto e = parse_target(operands[0], "22", target)) return finish(e);
         plan.target = target;
     }
-    if (auto e = check_tls_used(settings.stripe.common.tls, target, plan.listen)) return finish(e);
+    if (auto e = check_tls_used(settings.stripe.common.tls, plan.listen, {&target, 1}))
+        return finish(e);
     return plan.settings.common.explain ? print(explain(plan)) : run_stripe_server(plan);
 }
 
@@ -217,6 +236,7 @@ int main(int argc, char** argv) {
     std::vector<std::string> operands;
     if (auto status = parse_command_line(table, settings.stripe.common, argc, argv, operands))
         return *status;
+    if (auto e = check_striping(settings)) return finish(e);
     if (settings.mode == 'c') return client(settings, operands);
     if (settings.mode == 's') return server(settings, operands);
     if (settings.mode == 0 && operands == std::vector<std::string>{"keygen"})

@@ -87,22 +87,46 @@ void add_tls_layer(const tls_settings& settings, stack_spec& spec) {
     if (!spec.filter("tls")) spec.filters.push_back({"tls", {}});
 }
 
-startup_result check_tls_used(const tls_settings& settings, const stack_spec& one,
-                              const std::vector<stack_spec>& more) {
-    for (const stack_spec& s : more)
-        if (s.filter("tls")) return std::nullopt;
-    return check_tls_used(settings, {&one});
-}
-
-startup_result check_tls_used(const tls_settings& settings,
-                              std::initializer_list<const stack_spec*> stacks) {
-    const bool used = std::ranges::any_of(
-        stacks, [](const stack_spec* s) { return s->filter("tls") != nullptr; });
-    if (used || !settings.any()) return std::nullopt;
-    if (settings.on || !settings.psk_file.empty())
-        return usage_error("--tls and --psk-file need a side that leads to the other end",
-                           "in a relay say which: tls+tcp://HOST:PORT as LISTEN or as TARGET");
-    return usage_error("options for TLS, but no TLS: add --tls");
+startup_result check_tls_used(const tls_settings& settings, std::span<const stack_spec> listening,
+                              std::span<const stack_spec> connecting) {
+    const auto has_tls = [](const stack_spec& s) { return s.filter("tls") != nullptr; };
+    const bool server = std::ranges::any_of(listening, has_tls);
+    const bool client = std::ranges::any_of(connecting, has_tls);
+    if (!server && !client) {
+        if (!settings.any()) return std::nullopt;
+        if (settings.on || !settings.psk_file.empty())
+            return usage_error("--tls and --psk-file need a side that leads to the other end",
+                               "in a relay say which: tls+tcp://HOST:PORT as LISTEN or as TARGET");
+        return usage_error("options for TLS, but no TLS: add --tls");
+    }
+    if (!server && !settings.client_authorities.empty())
+        return usage_error("--client-ca is for the end that listens",
+                           "for the one that connects: --ca FILE");
+    if (!client) {
+        for (const auto& [given, name] : {std::pair(!settings.authorities.empty(), "--ca"),
+                                          std::pair(!settings.server_name.empty(), "--server-name"),
+                                          std::pair(settings.insecure, "--insecure")})
+            if (given) return usage_error(std::string(name) + " is for the end that connects");
+    }
+    // A layer with a certificate of its own takes no part in the keys, and may want the rest.
+    const auto apart = [](const stack_spec& s) {
+        const layer_spec* tls = s.filter("tls");
+        return tls && tls->find("cert");
+    };
+    if (settings.psk_file.empty() || std::ranges::any_of(listening, apart) ||
+        std::ranges::any_of(connecting, apart))
+        return std::nullopt;
+    for (const auto& [given, name] :
+         {std::pair(!settings.certificate.empty(), "--cert"),
+          std::pair(!settings.private_key.empty(), "--key"),
+          std::pair(!settings.authorities.empty(), "--ca"),
+          std::pair(!settings.client_authorities.empty(), "--client-ca"),
+          std::pair(!settings.pins.empty(), "--pin"), std::pair(settings.insecure, "--insecure"),
+          std::pair(settings.allow_tls12, "--tls12")})
+        if (given)
+            return usage_error("--psk-file leaves nothing for " + std::string(name) +
+                               " to say: the key is what both ends know each other by");
+    return std::nullopt;
 }
 
 tls_setup::tls_setup(event_loop& loop, const log& out, std::vector<std::string> library_names)

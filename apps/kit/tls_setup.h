@@ -15,6 +15,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -33,11 +34,10 @@ struct tls_settings {
 
 // Adds the layer where the options ask for it and the spec has none.
 void add_tls_layer(const tls_settings& settings, stack_spec& spec);
-// Options for TLS without a stack that has it are a mistake.
-startup_result check_tls_used(const tls_settings& settings,
-                              std::initializer_list<const stack_spec*> stacks);
-startup_result check_tls_used(const tls_settings& settings, const stack_spec& one,
-                              const std::vector<stack_spec>& more);
+// Options for TLS that say nothing are a mistake: without a stack that has it, for the other end of a handshake, or beside keys that take
+// their place.
+startup_result check_tls_used(const tls_settings& settings, std::span<const stack_spec> listening,
+                              std::span<const stack_spec> connecting);
 
 class tls_setup {
   public:

@@ -51,6 +51,12 @@ TEST(command_line, mistakes_get_one_line_a_pointer_and_their_status) {
          "  dgn+tcp://a:1\n"
          "  ^^^\n"},
         {"tcp-proxy",
+         {"-r", ":0", "--max-datagram=1k", "a:1"},
+         2,
+         "tcp-proxy: error: --max-datagram is for -c and -s\n"
+         "  hint: in a relay: dgm,max=SIZE+tcp://HOST:PORT as LISTEN or as TARGET\n"
+         "Try 'tcp-proxy --help'.\n"},
+        {"tcp-proxy",
          {"--log-format", "xml"},
          2,
          "tcp-proxy: error: --log-format: 'xml' is neither text nor json\n"

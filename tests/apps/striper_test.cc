@@ -429,6 +429,23 @@ TEST(tcp_striper, mistakes_get_one_line_a_pointer_and_their_status) {
          "           ^^^^^^\n"},
         {{"--allow", "0.0.0.0/0"}, 2, ""},
         {{"--target", "a:1"}, 2, ""},
+        {{"-n", "4", "a:1"}, 2, "tcp-striper: error: -n is for -c and -s: "},
+        {{"--scheduler", "rr", "-r", ":9"},
+         2,
+         "tcp-striper: error: --scheduler is for -c and -s: "},
+        {{"-s", ":9", "-n", "4", "a:1"}, 2, "tcp-striper: error: -n is for -c: "},
+        {{"-c", ":9", "a:1", "--tls", "--client-ca", "x"},
+         2,
+         "tcp-striper: error: --client-ca is for the end that listens\n"},
+        {{"-s", ":9", "a:1", "--tls", "--cert", "x", "--insecure"},
+         2,
+         "tcp-striper: error: --insecure is for the end that connects\n"},
+        {{"-s", ":9", "a:1", "--psk-file", "x", "--cert", "y"},
+         2,
+         "tcp-striper: error: --psk-file leaves nothing for --cert to say: "},
+        {{"-c", ":9", "a:1", "--psk-file", "x", "--insecure"},
+         2,
+         "tcp-striper: error: --psk-file leaves nothing for --insecure to say: "},
     };
     for (const auto& line : lines) {
         run_result r = run_program("tcp-striper", line.arguments);
