@@ -38,6 +38,8 @@ class relay_connection {
 
     // Bytes from the client to the target, and back.
     std::uint64_t up() const noexcept { return bridge_ ? bridge_->bytes_a_to_b() : 0; }
+    // It had got as far as the far end, even if that has not answered.
+    bool joined() const noexcept { return bridge_.has_value(); }
     std::uint64_t down() const noexcept { return bridge_ ? bridge_->bytes_b_to_a() : 0; }
 
     list_hook on_list;

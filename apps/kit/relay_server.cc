@@ -63,6 +63,7 @@ void relay_server::ended(relay_connection& which, exit_code status, error why) {
     if (why) ++failed_;
     last_exit_ = status;
     last_error_ = why;
+    last_joined_ = which.joined();
     --live_;
     which.on_list.unlink();
     loop_.retire(std::unique_ptr<relay_connection>(&which));

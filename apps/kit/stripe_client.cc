@@ -1,5 +1,6 @@
 #include <kit/announcement.h>
 #include <kit/daemon.h>
+#include <kit/end_code.h>
 #include <kit/far_stream.h>
 #include <kit/relay_program.h>
 #include <kit/stack_argument.h>
@@ -52,18 +53,23 @@ std::string path_names(const stripe_client_plan& plan) {
     std::string all;
     for (const stripe::path& p : plan.paths)
         all += (all.empty() ? "" : ", ") + p.to.to_string();
-    return plan.target.empty() ? all : all + " for " + plan.target;
+    return all;
 }
 
-// How a one-shot session failed.
-void report_end(const stripe_client_plan& plan, exit_code code, error why,
+// How a one-shot session failed. `joined`: its stream had got to the server, so that what could not be reached is the target.
+void report_end(const stripe_client_plan& plan, exit_code code, error why, bool joined,
                 const tls_refusal& last) {
-    if (why.why != reason::not_allowed)
+    const bool refused = why.why == reason::not_allowed;
+    const bool never_made = joined && why && exit_of_attempt(why) == code &&
+                            (code == exit_code::unavailable || code == exit_code::no_host ||
+                             code == exit_code::no_permission);
+    if (!refused && !never_made)
         return report_session(plan.program, path_names(plan), code, why, last);
     const bool named = !plan.target.empty();
-    report(plan.program,
-           {code, "target: " + (named ? plan.target : "none named") + ": " + to_string(why),
-            named ? "" : "name one: --target HOST:PORT"});
+    std::string what = "target: " + (named ? plan.target : refused ? "none named" : "the server's");
+    if (!refused) what += ", by way of " + path_names(plan);
+    report(plan.program, {code, what + ": " + to_string(why),
+                          refused && !named ? "name one: --target HOST:PORT" : ""});
 }
 
 // The wiring of the program. Members are in the order in which they may refer to each other.
@@ -161,7 +167,8 @@ int client::run() {
     log_limits(out_, limits_);
     if (auto e = open()) return report(plan_.program, *e);
     exit_code code = life_.run(server_);
-    if (server_.options().once) report_end(plan_, code, server_.last_error(), tls_.last_refusal());
+    if (server_.options().once)
+        report_end(plan_, code, server_.last_error(), server_.last_joined(), tls_.last_refusal());
     return static_cast<int>(code);
 }
 

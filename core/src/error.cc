@@ -112,6 +112,12 @@ constexpr numbered_text alert_texts[] = {
     {115, "the peer does not know the key"},
     {116, "a client certificate is required"},
 };
+constexpr numbered_text resolve_texts[] = {
+    {unknown_name, "no such name"},
+    {unknown_service, "no such service"},
+    {no_answer, "no answer from the name servers for now"},
+    {resolver_failed, "the name servers failed"},
+};
 constexpr numbered_text certificate_texts[] = {
     {9, "not valid yet"},
     {10, "expired"},
@@ -213,11 +219,9 @@ const char* end_word(reason why) noexcept {
 }
 
 std::string to_string(const error& e) {
-    // A resolver's number is not an errno, and only sys knows its words.
-    if (e.why == reason::resolve_failed && e.os_errno != 0) {
-        return std::string(words_of(e.why).text) + " (resolver error " +
-               std::to_string(e.os_errno) + ")";
-    }
+    if (const char* text = find_text(resolve_texts, e.os_errno);
+        text && e.why == reason::resolve_failed)
+        return std::string(words_of(e.why).text) + ": " + text;
     if (const char* text = find_text(alert_texts, e.os_errno); text && e.why == reason::auth_failed)
         return std::string(words_of(e.why).text) + ": " + text;
     if (e.why == reason::bad_certificate && e.os_errno != 0) {

@@ -19,6 +19,25 @@
 
 namespace libp {
 
+namespace {
+
+error trouble_of(int code) noexcept {
+    switch (code) {
+        case EAI_SERVICE:
+            return {reason::resolve_failed, unknown_service};
+        case EAI_AGAIN:
+            return {reason::resolve_failed, no_answer};
+        case EAI_FAIL:
+        case EAI_MEMORY:
+        case EAI_SYSTEM:
+            return {reason::resolve_failed, resolver_failed};
+        default:
+            return {reason::resolve_failed, unknown_name};
+    }
+}
+
+}  // namespace
+
 resolver::answer resolve_now(const std::string& host, const std::string& service, bool passive) {
     addrinfo hints{};
     hints.ai_family = AF_UNSPEC;
@@ -28,7 +47,7 @@ resolver::answer resolve_now(const std::string& host, const std::string& service
     addrinfo* found = nullptr;
     const int code = getaddrinfo(host.empty() ? nullptr : host.c_str(),
                                  service.empty() ? nullptr : service.c_str(), &hints, &found);
-    if (code != 0) return error{reason::resolve_failed, code};
+    if (code != 0) return trouble_of(code);
 
     std::vector<socket_address> addresses;
     for (const addrinfo* a = found; a != nullptr; a = a->ai_next) {
@@ -38,7 +57,7 @@ resolver::answer resolve_now(const std::string& host, const std::string& service
             addresses.push_back(address);
     }
     freeaddrinfo(found);
-    if (addresses.empty()) return error{reason::resolve_failed, EAI_NONAME};
+    if (addresses.empty()) return error{reason::resolve_failed, unknown_name};
     return addresses;
 }
 

@@ -234,6 +234,20 @@ TEST(tcp_striper, stdin_to_nowhere_is_69) {
         << r.errors;
 }
 
+// Not the path is to blame: it led to the server.
+TEST(tcp_striper, stdin_to_a_target_that_cannot_be_reached_says_so) {
+    refusing_port nobody;
+    for (const auto& [target, status, why] :
+         {std::tuple(nobody.address(), 69, ": connection refused\n"),
+          std::tuple(std::string(no_such_name), 68, ": name cannot be resolved\n")}) {
+        spawned_program far(striper_with({"-s", "127.0.0.1:0", target}));
+        const std::string path = far.wait_announced();
+        run_result r = run_program("tcp-striper", {"-q", "-c", "-", path});
+        EXPECT_EQ(r.status, status) << r.errors;
+        EXPECT_EQ(r.errors, "tcp-striper: error: target: the server's, by way of " + path + why);
+    }
+}
+
 TEST(tcp_striper, a_target_that_refuses_resets_the_client_and_ends_a_one_shot_server) {
     refusing_port nobody;
     spawned_program far(striper_with({"--once", "-s", "127.0.0.1:0", nobody.address()}));

@@ -176,7 +176,7 @@ TEST(target, a_one_shot_session_exits_with_77_or_why_there_is_no_connection) {
               "  hint: name one: --target HOST:PORT\n");
     r = run_program("tcp-striper", {"-q", "-c", "-", path, "--target", nobody.address()});
     EXPECT_EQ(r.status, 69);
-    EXPECT_EQ(r.errors, "tcp-striper: error: connect: " + path + " for " + nobody.address() +
+    EXPECT_EQ(r.errors, "tcp-striper: error: target: " + nobody.address() + ", by way of " + path +
                             ": connection refused\n");
     spawned_program once(chosen::with({"-s", "127.0.0.1:0", "--once"}, {}));
     r = run_program("tcp-striper",

@@ -58,8 +58,8 @@ TEST(error_test, words_are_for_people) {
     EXPECT_EQ(to_string(error{reason::system, EMFILE}), "too many open files");
     EXPECT_EQ(to_string(error{reason::system}), "system error");
     EXPECT_EQ(to_string(error{reason::resolve_failed}), "name cannot be resolved");
-    EXPECT_EQ(to_string(error{reason::resolve_failed, -2}),
-              "name cannot be resolved (resolver error -2)");
+    EXPECT_EQ(to_string(error{reason::resolve_failed, unknown_name}),
+              "name cannot be resolved: no such name");
     EXPECT_EQ(to_string(error{reason::bad_certificate, 18}),
               "certificate does not verify: self-signed certificate");
     EXPECT_EQ(to_string(error{reason::bad_certificate, 99}),

@@ -48,9 +48,12 @@ enum class reason : std::uint8_t {
     system,             // anything else; os_errno says what
 };
 
+// Why a name has no address. The system's own numbers for it (EAI_*) are others everywhere.
+enum resolve_trouble : int { unknown_name = 1, unknown_service, no_answer, resolver_failed };
+
 struct error {
     reason why = reason::none;
-    // errno of the failed call; a resolver's EAI_* when why is resolve_failed, the TLS alert (RFC 8446 section 6) when it is
+    // errno of the failed call; a resolve_trouble when why is resolve_failed, the TLS alert (RFC 8446 section 6) when it is
     // auth_failed, OpenSSL's X509_V_ERR_* when it is bad_certificate. 0: none.
     int os_errno = 0;
 

@@ -20,7 +20,7 @@ namespace libp {
 
 class resolver {
   public:
-    // The addresses in the order the system prefers (RFC 6724). Errors: resolve_failed with os_errno = EAI_*.
+    // The addresses in the order the system prefers (RFC 6724). Errors: resolve_failed, with a resolve_trouble.
     using answer = result<std::vector<socket_address>>;
     using callback = std::function<void(answer)>;
 
