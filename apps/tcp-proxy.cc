@@ -104,6 +104,6 @@ int main(int argc, char** argv) {
         return *status;
     relay_plan plan;
     if (auto wrong = make_plan(settings, operands, plan)) return report(program, *wrong);
-    if (settings.common.explain) return print(explain(plan));
+    if (settings.common.explain) return print_explanation(plan);
     return run_relay(plan);
 }

@@ -169,7 +169,7 @@ int relay(const striper_settings& settings, const std::vector<std::string>& oper
         return finish(e);
     if (auto e = check_tls_used(plan.settings.tls, {&plan.listen, 1}, {&plan.target, 1}))
         return finish(e);
-    return plan.settings.explain ? print(explain(plan)) : run_relay(plan);
+    return plan.settings.explain ? print_explanation(plan) : run_relay(plan);
 }
 
 // As they were named, backups behind the others.
@@ -204,7 +204,7 @@ int client(const striper_settings& settings, const std::vector<std::string>& ope
     const auto dealt = stripe::deal_subflows(plan.paths, settings.stripe.subflows);
     if (std::accumulate(dealt.begin(), dealt.end(), std::size_t{0}) > most_subflows)
         return finish(usage_error("the paths have more than 64 subflows"));
-    return plan.settings.common.explain ? print(explain(plan)) : run_stripe_client(plan);
+    return plan.settings.common.explain ? print_explanation(plan) : run_stripe_client(plan);
 }
 
 int server(const striper_settings& settings, const std::vector<std::string>& operands) {
@@ -224,7 +224,7 @@ int server(const striper_settings& settings, const std::vector<std::string>& ope
     }
     if (auto e = check_tls_used(settings.stripe.common.tls, plan.listen, {&target, 1}))
         return finish(e);
-    return plan.settings.common.explain ? print(explain(plan)) : run_stripe_server(plan);
+    return plan.settings.common.explain ? print_explanation(plan) : run_stripe_server(plan);
 }
 
 }  // namespace

@@ -19,4 +19,12 @@ std::optional<int> parse_command_line(const option_table& table, const daemon_se
 // For what was asked for: to stdout. The status to exit with (os_error if it cannot be written).
 int print(const std::string& text);
 
+// What --explain does: says what the plan is, or why it would come to nothing. The status to exit with.
+template <class any_plan>
+int print_explanation(const any_plan& plan) {
+    std::string text;
+    const startup_result wrong = explain(plan, text);
+    return wrong ? report(plan.program, *wrong) : print(text);
+}
+
 }  // namespace libp::app

@@ -37,21 +37,39 @@ startup_result connector_options_of(const relay_plan& plan, connector_options& t
 
 }  // namespace
 
-std::string explain_layers(const stack_spec& spec) {
+std::string explain_layers(const stack_spec& spec, bool listens, const tls_settings& tls) {
     std::string text;
     for (const layer_spec& f : spec.filters) {
-        text += f.name;
+        text += f.name == "tls" ? explain_tls(f, listens, tls) : f.name;
         for (const layer_option& o : f.options)
-            text += "," + o.key + "=" + o.value;
+            if (f.name != "tls") text += "," + o.key + "=" + o.value;
         text += " over ";
     }
     return text;
 }
 
-std::string explain_stack(const stack_spec& spec) {
-    const std::string text = explain_layers(spec);
+std::string explain_source(const connect_options& options) {
+    std::string text;
+    if (options.source) {
+        const std::string at = options.source->to_string();
+        text += " from " + (options.source->port() == 0 ? at.substr(0, at.rfind(':')) : at);
+    }
+    if (!options.device.empty()) text += " through " + options.device;
+    return text;
+}
+
+std::string explain_listening(const stack_spec& spec, const tls_settings& tls) {
+    const std::string text = explain_layers(spec, true, tls);
     if (spec.base == stack_spec::base_kind::stdio) return text + "stdin and stdout";
     return text + (spec.address.is_unix() ? "unix " : "tcp ") + spec.address.to_string();
+}
+
+std::string explain_connecting(const stack_spec& spec, const tls_settings& tls) {
+    connect_options how;
+    // What cannot be had was refused before.
+    if (connect_options_of(spec, how)) return {};
+    return explain_layers(spec, false, tls) + (spec.address.is_unix() ? "unix " : "tcp ") +
+           spec.address.to_string() + explain_source(how);
 }
 
 std::string explain_limits(const daemon_settings& settings, const resource_limits& limits) {
@@ -72,12 +90,25 @@ std::string explain_limits(const daemon_settings& settings, const resource_limit
     return text;
 }
 
-std::string explain(const relay_plan& plan) {
-    resource_limits limits = limits_of(plan, usable_fds(default_backend()));
-    return plan.program + ": " + plan.purpose + "\n  listens   " + explain_stack(plan.listen) +
-           "\n  connects  " + explain_stack(plan.target) + ", within " +
-           duration_text(plan.settings.connect_timeout) + "\n" +
-           explain_limits(plan.settings, limits);
+startup_result explain(const relay_plan& plan, std::string& text) {
+    const daemon_settings& settings = plan.settings;
+    connector_options connecting;
+    if (auto e = connector_options_of(plan, connecting)) return e;
+    event_loop loop;
+    const log nowhere;
+    tls_setup tls(loop, nowhere);
+    stack_tls made;
+    if (auto e = tls.prepare(plan.listen, true, settings.tls, settings.handshake_timeout, {}, made))
+        return e;
+    if (auto e =
+            tls.prepare(plan.target, false, settings.tls, settings.handshake_timeout, {}, made))
+        return e;
+    text = plan.program + ": " + plan.purpose + "\n  listens   " +
+           explain_listening(plan.listen, settings.tls) + "\n  connects  " +
+           explain_connecting(plan.target, settings.tls) + ", within " +
+           duration_text(settings.connect_timeout) + "\n" +
+           explain_limits(settings, limits_of(plan, usable_fds(default_backend())));
+    return std::nullopt;
 }
 
 void log_limits(const log& out, const resource_limits& limits) {

@@ -21,15 +21,18 @@ struct relay_plan {
     daemon_settings settings;
 };
 
-// What --explain prints.
-std::string explain(const relay_plan& plan);
+// What --explain prints. Errors: what would keep the program from starting, as far as that shows without binding or connecting.
+startup_result explain(const relay_plan& plan, std::string& text);
 // The whole life of the program; the status to exit with.
 int run_relay(const relay_plan& plan);
 
 // Parts of explanations that others share.
-std::string explain_stack(const stack_spec& spec);
-// Its filters alone: "dgm,max=64k over tls over ", or nothing.
-std::string explain_layers(const stack_spec& spec);
+std::string explain_listening(const stack_spec& spec, const tls_settings& tls);
+std::string explain_connecting(const stack_spec& spec, const tls_settings& tls);
+// Its filters alone: "dgm,max=64k over tls (keys of /etc/k) over ", or nothing.
+std::string explain_layers(const stack_spec& spec, bool listens, const tls_settings& tls);
+// " from 192.0.2.10 through wwan0", or nothing.
+std::string explain_source(const connect_options& options);
 std::string explain_limits(const daemon_settings& settings, const resource_limits& limits);
 
 // Warns of fewer connections than were asked for.

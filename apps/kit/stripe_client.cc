@@ -173,37 +173,49 @@ int client::run() {
 }
 
 // "tcp relay:8443 as lte from 192.0.2.10 through wwan0, 2 subflows, backup"
-std::string explain_path(const stripe::path& p, std::size_t subflows) {
+std::string explain_path(const stripe::path& p, std::size_t subflows, bool in_order) {
     std::string text = (p.to.is_unix() ? "unix " : "tcp ") + p.to.to_string();
     if (!p.name.empty()) text += " as " + p.name;
-    if (p.socket.source) text += " from " + p.socket.source->to_string();
-    if (!p.socket.device.empty()) text += " through " + p.socket.device;
+    text += explain_source(p.socket);
     text += ", " + std::to_string(subflows) + (subflows == 1 ? " subflow" : " subflows");
     if (!p.congestion_control.empty()) text += " with " + p.congestion_control;
-    if (p.rank > 0) text += ", of rank " + std::to_string(p.rank);
+    if (in_order) text += ", choice " + std::to_string(p.rank + 1);
+    if (p.rank > 0 && !in_order) text += ", backup";
     if (!p.payload_crc) text += ", without payload checksums";
     return text;
 }
 
 }  // namespace
 
-std::string explain(const stripe_client_plan& plan) {
+startup_result explain(const stripe_client_plan& plan, std::string& text) {
+    const daemon_settings& settings = plan.settings.common;
+    event_loop loop;
+    const log nowhere;
+    tls_setup tls(loop, nowhere);
+    stack_tls made;
+    if (auto e = tls.prepare(plan.listen, true, settings.tls, settings.handshake_timeout, {}, made))
+        return e;
+    for (const stack_spec& at : plan.path_specs)
+        if (auto e = tls.prepare(at, false, settings.tls, settings.handshake_timeout,
+                                 stripe_protocol, made))
+            return e;
     const std::vector<std::size_t> dealt =
         stripe::deal_subflows(plan.paths, plan.settings.subflows);
     const std::size_t all = std::accumulate(dealt.begin(), dealt.end(), std::size_t{0});
-    std::string text = plan.program + ": client side, each connection is a stream, striped over " +
-                       std::to_string(all) + " subflows\n  listens   " +
-                       explain_stack(plan.listen) + "\n";
+    const bool in_order = plan.settings.scheduler == stripe::scheduler::backup;
+    text = plan.program + ": client side, each connection is a stream, striped over " +
+           std::to_string(all) + " subflows\n  listens   " +
+           explain_listening(plan.listen, settings.tls) + "\n";
     for (std::size_t i = 0; i < plan.paths.size(); ++i)
-        text += "  path      " + explain_layers(plan.path_specs[i]) +
-                explain_path(plan.paths[i], dealt[i]) + "\n";
+        text += "  path      " + explain_layers(plan.path_specs[i], false, settings.tls) +
+                explain_path(plan.paths[i], dealt[i], in_order) + "\n";
     if (!plan.target.empty()) text += "  asks for  " + plan.target + "\n";
     text += "  sends     by the scheduler '" + std::string(name_of(plan.settings.scheduler)) +
             "'\n  resumes   a session without any subflow lives " +
             duration_text(plan.settings.resume) + "\n";
-    return text +
-           explain_limits(plan.settings.common, stripe_limits(plan.settings, tls_limits_of(plan),
-                                                              usable_fds(default_backend())));
+    text += explain_limits(
+        settings, stripe_limits(plan.settings, tls_limits_of(plan), usable_fds(default_backend())));
+    return std::nullopt;
 }
 
 int run_stripe_client(const stripe_client_plan& plan) {

@@ -57,8 +57,9 @@ struct stripe_server_plan {
 std::array<std::uint8_t, 16> server_node_id(const std::string& machine,
                                             const std::vector<stack_spec>& listen);
 
-std::string explain(const stripe_client_plan& plan);
-std::string explain(const stripe_server_plan& plan);
+// As relay_program.h has it.
+startup_result explain(const stripe_client_plan& plan, std::string& text);
+startup_result explain(const stripe_server_plan& plan, std::string& text);
 
 // The whole life of the program; the status to exit with.
 int run_stripe_client(const stripe_client_plan& plan);

@@ -36,6 +36,27 @@ stripe::node_options server_node_options(const stripe_server_plan& plan) {
     return options;
 }
 
+// Nobody gets there from elsewhere. What does not resolve is refused when it is opened.
+bool is_loopback(const endpoint& at) {
+    if (at.is_unix()) return true;
+    const auto found = resolve_now(at.where.host, at.where.port, true);
+    return !found || std::ranges::all_of(*found, [](const auto& a) { return a.is_loopback(); });
+}
+
+// A server that connects wherever anyone asks it to is a proxy for strangers.
+startup_result check_who_chooses(const stripe_server_plan& plan, const stack_spec& at,
+                                 const stack_tls& tls) {
+    if (plan.target || plan.open || (tls.credentials && tls.credentials->knows_clients()) ||
+        is_loopback(at.address))
+        return std::nullopt;
+    return startup_error{
+        exit_code::config,
+        "listen: " + at.address.to_string() +
+            ": whoever gets there could choose where streams go, and need not prove who it is",
+        "let in those you know with --psk-file F or --client-ca F, or give a TARGET, or say "
+        "--open"};
+}
+
 // The wiring of the program. Members are in the order in which they may refer to each other. While it drains it goes on
 // taking subflows, which the streams that are to finish may need; new streams are refused.
 class server {
@@ -91,7 +112,6 @@ class server {
         listeners open;
     };
     startup_result open();
-    startup_result check_who_chooses(const door& d, const stack_spec& at) const;
     void offered(std::unique_ptr<stripe::stream_pipe> stream, const stripe::open_request& request) {
         streams_.offered(std::move(stream), request);
     }
@@ -118,22 +138,6 @@ class server {
     std::vector<std::unique_ptr<door>> doors_;
 };
 
-// A server that connects wherever anyone asks it to is a proxy for strangers.
-startup_result server::check_who_chooses(const door& d, const stack_spec& at) const {
-    if (plan_.target || plan_.open || (d.tls.credentials && d.tls.credentials->knows_clients()))
-        return std::nullopt;
-    for (const socket_address& a : d.open.addresses())
-        if (!a.is_loopback())
-            return startup_error{exit_code::config,
-                                 "listen: " + at.address.to_string() +
-                                     ": whoever gets there could choose where streams go, and need "
-                                     "not prove who it is",
-                                 "let in those you know with --psk-file F or --client-ca F, or "
-                                 "give a TARGET, or say "
-                                 "--open"};
-    return std::nullopt;
-}
-
 startup_result server::open() {
     if (plan_.target)
         if (auto e = tls_.prepare(*plan_.target, false, settings_.tls, settings_.handshake_timeout,
@@ -148,8 +152,8 @@ startup_result server::open() {
         if (auto e = tls_.prepare(at, true, settings_.tls, settings_.handshake_timeout,
                                   stripe_protocol, d.tls))
             return e;
+        if (auto e = check_who_chooses(plan_, at, d.tls)) return e;
         if (auto e = d.open.open('s')) return e;
-        if (auto e = check_who_chooses(d, at)) return e;
         d.open.log_open(name_of(at, "main"));
         for (const socket_address& a : d.open.addresses())
             bound.push_back(a);
@@ -172,20 +176,39 @@ int server::run() {
 
 }  // namespace
 
-std::string explain(const stripe_server_plan& plan) {
+startup_result explain(const stripe_server_plan& plan, std::string& text) {
+    const daemon_settings& settings = plan.settings.common;
+    connector_options connecting;
+    if (auto e = connector_options_of(plan, connecting)) return e;
+    event_loop loop;
+    const log nowhere;
+    tls_setup tls(loop, nowhere);
     std::string doors;
-    for (const stack_spec& at : plan.listen)
-        doors += "\n  listens   " + explain_stack(at) + ", for subflows";
-    return plan.program + ": server side, every stream of a session is a connection" + doors +
+    for (const stack_spec& at : plan.listen) {
+        stack_tls made;
+        if (auto e = tls.prepare(at, true, settings.tls, settings.handshake_timeout,
+                                 stripe_protocol, made))
+            return e;
+        if (auto e = check_who_chooses(plan, at, made)) return e;
+        doors += "\n  listens   " + explain_listening(at, settings.tls) + ", for subflows";
+    }
+    stack_tls made;
+    if (plan.target)
+        if (auto e = tls.prepare(*plan.target, false, settings.tls, settings.handshake_timeout, {},
+                                 made))
+            return e;
+    text = plan.program + ": server side, every stream of a session is a connection" + doors +
            "\n  connects  " +
-           (plan.target ? explain_stack(*plan.target) : "to what each stream asks for") +
-           ", within " + duration_text(plan.settings.common.connect_timeout) +
+           (plan.target ? explain_connecting(*plan.target, settings.tls)
+                        : "to what each stream asks for") +
+           ", within " + duration_text(settings.connect_timeout) +
            (plan.target ? "" : "\n  allows    " + plan.rules.to_string()) +
            "\n  sends     by the scheduler '" + std::string(name_of(plan.settings.scheduler)) +
            "'\n  resumes   a session without any subflow lives " +
            duration_text(plan.settings.resume) + "\n" +
-           explain_limits(plan.settings.common, stripe_limits(plan.settings, tls_limits_of(plan),
-                                                              usable_fds(default_backend())));
+           explain_limits(settings, stripe_limits(plan.settings, tls_limits_of(plan),
+                                                  usable_fds(default_backend())));
+    return std::nullopt;
 }
 
 int run_stripe_server(const stripe_server_plan& plan) {

@@ -129,6 +129,27 @@ startup_result check_tls_used(const tls_settings& settings, std::span<const stac
     return std::nullopt;
 }
 
+std::string explain_tls(const layer_spec& layer, bool server, const tls_settings& settings) {
+    const tls_options o = options_of(layer, server, settings, {});
+    if (!o.shared_keys.empty()) return "tls (keys of " + o.shared_keys + ")";
+    if (server) {
+        std::string text = "tls (certificate " + o.certificate;
+        if (!o.client_authorities.empty()) text += ", clients certified by " + o.client_authorities;
+        if (!o.pins.empty()) text += ", clients that are pinned";
+        return text + ")";
+    }
+    std::string text = "tls (";
+    if (!o.pins.empty())
+        text += "the server that is pinned";
+    else if (!o.verify)
+        text += "insecure: any server";
+    else
+        text += "server certified by " +
+                (o.authorities.empty() ? "the system's authorities" : o.authorities);
+    if (!o.certificate.empty()) text += ", own certificate " + o.certificate;
+    return text + ")";
+}
+
 tls_setup::tls_setup(event_loop& loop, const log& out, std::vector<std::string> library_names)
     : loop_(loop), log_(out), library_names_(std::move(library_names)) {}
 

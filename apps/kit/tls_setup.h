@@ -39,6 +39,9 @@ void add_tls_layer(const tls_settings& settings, stack_spec& spec);
 startup_result check_tls_used(const tls_settings& settings, std::span<const stack_spec> listening,
                               std::span<const stack_spec> connecting);
 
+// "tls (keys of /etc/k)", "tls (server certified by the system's authorities)": what --explain says of the layer.
+std::string explain_tls(const layer_spec& layer, bool server, const tls_settings& settings);
+
 class tls_setup {
   public:
     // The names of the library to look for are tls_library's own, but in tests.

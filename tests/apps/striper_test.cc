@@ -326,11 +326,16 @@ TEST(tcp_striper, explains_what_paths_ask_for) {
                                     "tcp://c:3,bind=192.0.2.1,crc=no"});
     EXPECT_EQ(r.status, 0) << r.errors;
     for (const char* line :
-         {"striped over 12 subflows", "tcp a:1, 3 subflows, of rank 2\n",
-          "tcp b:2 as lte, 7 subflows\n",
-          "tcp c:3 from 192.0.2.1:0, 2 subflows, of rank 1, without payload checksums\n",
+         {"striped over 12 subflows", "tcp a:1, 3 subflows, choice 3\n",
+          "tcp b:2 as lte, 7 subflows, choice 1\n",
+          "tcp c:3 from 192.0.2.1, 2 subflows, choice 2, without payload checksums\n",
           "by the scheduler 'backup'\n"})
         EXPECT_NE(r.output.find(line), std::string::npos) << line << "\n" << r.output;
+    r = run_program("tcp-striper", {"-c", ":1", "--explain", "tcp://a:1", "tcp://b:2,backup"});
+    EXPECT_NE(r.output.find("tcp b:2, 2 subflows, backup\n"), std::string::npos) << r.output;
+    r = run_program("tcp-striper", {"--explain", "tcp://a:1,bind=::1,dev=lo"});
+    EXPECT_NE(r.output.find("connects  tcp a:1 from [::1] through lo, within"), std::string::npos)
+        << r.output;
 }
 
 // A server that listens twice is one server: what comes in at either belongs to one session. Both ends' tables

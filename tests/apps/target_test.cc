@@ -312,19 +312,24 @@ TEST_F(start_up, mistakes_are_told) {
 }
 
 TEST_F(start_up, explains_where_streams_go) {
-    run_result r = run_program("tcp-striper", {"-s", ":9", "--explain"});
+    run_result r = run_program("tcp-striper", {"-s", "127.0.0.1:9", "--explain"});
     EXPECT_EQ(r.status, 0);
     EXPECT_NE(r.output.find("  connects  to what each stream asks for, within 10s\n"
                             "  allows    public\n"),
               std::string::npos)
         << r.output;
-    r = run_program("tcp-striper",
-                    {"-s", ":9", "--allow", "10.0.0.0/8:22", "--allow=.a.example", "--explain"});
+    r = run_program("tcp-striper", {"-s", "127.0.0.1:9", "--allow", "10.0.0.0/8:22",
+                                    "--allow=.a.example", "--explain"});
     EXPECT_NE(r.output.find("  allows    10.0.0.0/8:22 .a.example\n"), std::string::npos)
         << r.output;
     r = run_program("tcp-striper",
                     {"-c", ":9", "a:1", "--target", "DB.example.:5432", "--explain"});
     EXPECT_NE(r.output.find("  asks for  db.example:5432\n"), std::string::npos) << r.output;
+    // What would not start is not explained away.
+    r = run_program("tcp-striper", {"-s", ":9", "--explain"});
+    EXPECT_EQ(r.status, 78);
+    EXPECT_NE(r.errors.find("could choose where streams go"), std::string::npos) << r.errors;
+    EXPECT_EQ(r.output, "");
 }
 
 }  // namespace

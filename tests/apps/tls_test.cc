@@ -135,6 +135,32 @@ TEST_F(tls_options_test, mistakes_have_their_status) {
     }
 }
 
+TEST_F(tls_options_test, explains_who_is_trusted) {
+    if (!have_library()) GTEST_SKIP() << "no TLS library";
+    const std::string key = key_file("key", std::string(64, '1'));
+    const std::string pin = tls_pin{}.to_string();
+    const std::pair<std::vector<std::string>, std::string> cases[] = {
+        {{"-c", ":9", "a:1", "--psk-file", key}, "over tls (keys of " + key + ") over tcp a:1,"},
+        {{"-s", ":9", "a:1", "--psk-file", key},
+         "over tls (keys of " + key + ") over tcp 0.0.0.0:9\n"},
+        {{"-c", ":9", "a:1", "--tls"}, "tls (server certified by the system's authorities) over"},
+        {{"-c", ":9", "a:1", "--tls", "--pin", pin}, "tls (the server that is pinned) over"},
+        {{"-c", ":9", "a:1", "--tls", "--insecure"}, "tls (insecure: any server) over"},
+    };
+    for (const auto& [arguments, says] : cases) {
+        std::vector<std::string> line = arguments;
+        line.push_back("--explain");
+        const run_result r = run_program("tcp-proxy", line);
+        EXPECT_EQ(r.status, 0) << r.errors;
+        EXPECT_NE(r.output.find(says), std::string::npos) << r.output;
+        EXPECT_EQ(r.errors, "");
+    }
+    const run_result r = run_program(
+        "tcp-striper", {"-c", ":9", "a:1", "--psk-file", folder + "/none", "--explain"});
+    EXPECT_EQ(r.status, 78);
+    EXPECT_NE(r.errors.find("no such file"), std::string::npos) << r.errors;
+}
+
 TEST_F(tls_options_test, keygen_makes_a_line_for_a_key_file) {
     const run_result one = run_program("tcp-striper", {"keygen"});
     const run_result two = run_program("tcp-striper", {"keygen"});
