@@ -67,7 +67,11 @@ void add_tls_options(option_table& table, tls_settings& to) {
 
 void add_log_options(option_table& table, daemon_settings& to) {
     table.group("Output (stderr, but for --help, --man, --version and --explain):");
-    table.add({'v', {}, {}, "log more; -vv: everything", into_verbosity(to.verbosity)});
+    table.add({'v',
+               {},
+               {},
+               "log each dial, accept and stream too; -vv: what limits subflows",
+               into_verbosity(to.verbosity)});
     table.add({'q', {}, {}, "log only warnings and errors", into_quiet(to.verbosity)});
     table.add(
         {0, "log-format", "text|json", "key=value or JSON (text)", into_log_format(to.format)});

@@ -30,6 +30,11 @@ void relay_connection::on_far(far_end::made far) {
     server_.loop().retire(std::move(attempt_));
     dst_ = far.at;
     if (!far.pipe) return fail_near(far, to);
+    if (server_.out().on(log_level::debug))
+        server_.out().write(log_level::debug, "conn",
+                            {{"id", server_.id_text(number_)},
+                             {"state", "connected"},
+                             {"dst", dst_.is_ip() ? dst_.to_string() : server_.far().name()}});
     if (offered_) offered_->accept();
     bridge_.emplace(server_.loop(), std::move(near_), std::move(far.pipe), server_.options().bridge,
                     delegate<void()>::to<&relay_connection::on_over>(*this));

@@ -42,6 +42,9 @@ class relay_connection {
     bool joined() const noexcept { return bridge_.has_value(); }
     std::uint64_t down() const noexcept { return bridge_ ? bridge_->bytes_b_to_a() : 0; }
 
+    // In its lines' id.
+    std::uint32_t number() const noexcept { return number_; }
+
     list_hook on_list;
 
   private:

@@ -54,6 +54,12 @@ void relay_server::serve(std::unique_ptr<io_pipe> near, stripe::stream_pipe* off
     connections_.push_back(*c);
     ++live_;
     if (options_.once) finish();
+    if (log_.on(log_level::debug))
+        log_.write(log_level::debug, "conn",
+                   {{"id", id_text(c->number())},
+                    {"state", "accepted"},
+                    {"src", offered ? std::string("stripe") : src.to_string()},
+                    {"wants", wanted.empty() ? "-" : wanted}});
     c->start(wanted);
 }
 

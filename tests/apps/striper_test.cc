@@ -194,6 +194,20 @@ TEST_F(striper_that_is_quiet, who_asks_for_the_status_gets_it) {
     }
 }
 
+class striper_that_talks : public striper_test {
+  protected:
+    striper_that_talks() : striper_test({"-v"}, {"-v"}) {}
+};
+
+TEST_F(striper_that_talks, every_step_has_a_line) {
+    join();
+    for (const char* step : {" debug path name=", " debug conn id=", " debug stream id="})
+        EXPECT_NE(near_->wait_error_line(step), "") << step << near_->errors();
+    for (const char* step : {" state=\"opened by the peer\" target=-",
+                             " state=accepted src=", " state=connected dst="})
+        EXPECT_NE(far_->wait_error_line(step), "") << step << far_->errors();
+}
+
 class striper_of_two : public striper_test {
   protected:
     striper_of_two() : striper_test({"--scheduler=congestion", "-n", "2"}) {}

@@ -111,6 +111,7 @@ void dialer::core::launch() {
 void dialer::core::dial(place& p) {
     ++under_way;
     p.now = phase::connecting;
+    out.write(log_level::debug, "path", {{"name", p.over.path.name}, {"state", "dialling"}});
     connector_options c = options.connect;
     c.socket = p.over.path.socket;
     if (p.over.has_worked) c.connect_within = options.redial_timeout;
@@ -195,9 +196,9 @@ void dialer::core::failed(place& p, error why) {
     last_failure = why;
     to.connect_failed(why);
     route& over = p.over;
-    if (!std::exchange(over.failing, true))
-        out.write(log_level::warn, "path",
-                  {{"name", over.path.name}, {"state", "failing"}, {"why", libp::to_string(why)}});
+    // Tried again and again: the same once more is no news.
+    out.write(std::exchange(over.failing, true) ? log_level::debug : log_level::warn, "path",
+              {{"name", over.path.name}, {"state", "failing"}, {"why", libp::to_string(why)}});
     if (p.leaving && !probes(p)) {
         p.leaving = false;
         p.now = phase::stopped;

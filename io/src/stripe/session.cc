@@ -256,7 +256,17 @@ void session::open(striped_stream& s, const open_request& request) {
     if (id == 0) return s.on_broken({reason::limit}, {});
     s.bind(*this, id, true);
     streams_.emplace(id, &s);
+    log_stream(id, "opened here", request);
     later();
+}
+
+void session::log_stream(stream_id id, const char* state, const open_request& request) const {
+    if (!log_.on(log_level::debug)) return;
+    log_.write(log_level::debug, "stream",
+               {{"id", id},
+                {"session", hex8(number_)},
+                {"state", state},
+                {"target", request.target.empty() ? "-" : request.target}});
 }
 
 void session::forget(stream_id id) noexcept {
@@ -403,6 +413,7 @@ void session::on_stream_opened(event& e) {
     auto s = std::make_unique<striped_stream>(loop_, e.request);
     s->bind(*this, e.id, false);
     streams_.emplace(e.id, s.get());
+    log_stream(e.id, "opened by the peer", e.request);
     handler_(std::move(s), e.request);
 }
 
@@ -419,6 +430,13 @@ void session::on_subflow_limited(const event& e) {
         limit = subflow_limit::window;
     else if (either(subflow_limit::path))
         limit = subflow_limit::path;
+    if (log_.on(log_level::trace))
+        log_.write(log_level::trace, "subflow",
+                   {{"id", hex8(e.subflow)},
+                    {"session", hex8(number_)},
+                    {"limited", limit == subflow_limit::window ? "window"
+                                : limit == subflow_limit::path ? "path"
+                                                               : "no"}});
     from.owner->subflow_limited(from.token, limit);
 }
 
