@@ -100,6 +100,7 @@ TEST_F(striper_test, the_client_says_goodbye) {
     const std::string down = far_->wait_error_line(" info session ");
     EXPECT_NE(down.find(" state=down "), down.npos) << down;
     EXPECT_NE(down.find(" streams=0 "), down.npos) << down;
+    EXPECT_EQ(far_->errors().find(" why="), std::string::npos) << far_->errors();
 }
 
 TEST_F(striper_test, a_second_signal_waits_for_nobody) {

@@ -640,6 +640,8 @@ TEST(StripeSession, ACleanCloseEndsTheSessionAtBothEnds) {
     EXPECT_TRUE(w.b.talkers[0]->finished());
     EXPECT_EQ(w.b.lines.count("info session id="), 2u) << "it came up, and went down without harm";
     EXPECT_EQ(w.b.lines.count("state=down end=ok streams=0"), 1u);
+    EXPECT_EQ(w.b.lines.count("state=down end=ok sent="), 4u) << "subflows";
+    EXPECT_EQ(w.b.lines.count("why="), 0u) << "nothing broke";
 }
 
 TEST(StripeSession, ACleanCloseSaysHowManyStreamsItCut) {

@@ -130,7 +130,8 @@ void session::join(subflow_id id, joining_pipe::parts parts, subflow_origin orig
 
 void session::lose(subflow_driver& s, error why) {
     if (s.dead()) return;
-    bury_stats(s, why);
+    // One that ends behind the peer's goodbye was said goodbye to.
+    bury_stats(s, why.why == reason::peer_reset && engine_.peer_leaves() ? error{} : why);
     engine_.subflow_down(s.id(), loop_.now());
     s.die(why);
     later();
@@ -157,8 +158,8 @@ void session::bury_stats(subflow_driver& s, error why) {
     });
 }
 
-void session::part_with(subflow_driver& s, error why) {
-    bury_stats(s, why);
+void session::part_with(subflow_driver& s, error why, error told) {
+    bury_stats(s, told);
     joining_pipe::parts rest = s.part(why);
     keeper_.part(std::move(rest.pipe), std::move(rest.unsent));
 }
@@ -170,7 +171,7 @@ void session::leave(subflow_driver& s) {
         parted_ = 0;
     }
     if (++parted_ > most_parted) return lose(s, {reason::local_abort});
-    part_with(s, {reason::local_abort});
+    part_with(s, {reason::local_abort}, {reason::local_abort});
     engine_.subflow_down(s.id(), loop_.now());
     later();
 }
@@ -469,6 +470,8 @@ void session::end(error why) {
     if (over_) return;
     over_ = true;
     cut_ += break_streams(why);
+    // The peer's goodbye, where nothing was cut, is no break to whoever reads the log.
+    const error told = why.why == reason::peer_reset && cut_ == 0 ? error{} : why;
     // What is left to say, as far as it goes out at once; and then that this is the end, on each subflow and whatever waits there.
     for (const auto& s : subflows_)
         for (std::size_t n = 0; n < batches_per_pump && s->transmit() > 0; ++n) {
@@ -476,17 +479,17 @@ void session::end(error why) {
     engine_.leave(loop_.now());
     for (const auto& s : subflows_) {
         s->transmit_last();
-        if (!s->dead()) part_with(*s, why);
+        if (!s->dead()) part_with(*s, why, told);
     }
     pump_.cancel();
     timer_.cancel();
     resume_.cancel();
     silence_.cancel();
-    write_end(why, [&](auto&&... words) {
+    write_end(told, [&](auto&&... words) {
         log_.write(cut_ > 0 ? log_level::warn : log_level::info, "session",
                    {{"id", hex8(number_)},
                     {"state", "down"},
-                    {"end", end_of_session(why, cut_ > 0)},
+                    {"end", end_of_session(told, cut_ > 0)},
                     {"streams", cut_},
                     {"sent", sent_},
                     {"received", received_},

@@ -136,8 +136,8 @@ class session {
     void on_silence();
     // Remembers what a dying subflow carried, and logs it.
     void bury_stats(subflow_driver& s, error why);
-    // Gives up its pipe, which is closed when all that was given to it is sent.
-    void part_with(subflow_driver& s, error why);
+    // Gives up its pipe, which is closed when all that was given to it is sent. `told`: what the log is told.
+    void part_with(subflow_driver& s, error why, error told);
     // The same for one that has drained.
     void leave(subflow_driver& s);
 
