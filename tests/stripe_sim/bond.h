@@ -16,6 +16,7 @@ struct bond {
     explicit bond(const std::vector<path_shape>& paths, std::size_t each = 2,
                   std::uint64_t seed = 1, const engine_options& o = {})
         : w(seed, o), net(w) {
+        // A step is all that follows from something that happened. Without optimisation looking takes much longer than what is looked at.
         if (debug_build) w.check_every = 50;
         w.budget = o.memory_budget;
         for (const path_shape& p : paths)

@@ -123,7 +123,9 @@ void freeze(duration how_long, bool down) {
     const double duplicates = b.duplicates(to, size);
     if (how_long <= 250ms) {
         EXPECT_EQ(b.stales[0] + b.stales[1], 0u);
-        EXPECT_LE(duplicates, 0.006);
+        // Half a percent are the two subflows' first 256 KiB, sent again when they became suspect (engine_recover.cc); the rest are copies of
+        // what came late. 0.37 % to 0.54 % were measured with 250 ms, and 0.08 % at most with 100 ms, when nobody is suspect yet.
+        EXPECT_LE(duplicates, how_long <= 100ms ? 0.001 : 0.0055);
     } else {
         EXPECT_LE(duplicates, 0.02);
     }
@@ -137,11 +139,13 @@ TEST(scenario, s04_freeze) {
     freeze(1000ms, true);
 }
 
+// Twenty transfers of 128 MiB, too long for every day, had 0.96 % of it twice, and six stale subflows in 2560 MiB. Short ones have a little more, for
+// at the start nobody knows yet how uneven a path is: twenty of 32 MiB had 1.1 %.
 TEST(scenario, s05_jitter) {
     std::size_t stales = 0;
     double duplicates = 0;
     constexpr std::uint64_t size = 32 * mib;
-    const std::uint64_t seeds = debug_build ? 2 : 8;
+    const std::uint64_t seeds = debug_build ? 2 : 12;
     for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
         std::vector<path_shape> shaky = three;
         for (path_shape& p : shaky)
@@ -153,7 +157,7 @@ TEST(scenario, s05_jitter) {
         duplicates += b.duplicates(1, size);
     }
     EXPECT_LE(static_cast<double>(stales), static_cast<double>(seeds * size) / (100.0 * mib));
-    EXPECT_LE(duplicates / static_cast<double>(seeds), 0.02);
+    EXPECT_LE(duplicates / static_cast<double>(seeds), debug_build ? 0.02 : 0.0125);
 }
 
 TEST(scenario, s05_a_little_jitter_costs_nothing) {
@@ -220,7 +224,6 @@ TEST(scenario, s10_credit_dies_with_its_subflow) {
     o.first_window = 32 * kib;
     o.max_window = 64 * kib;
     world w(1, o);
-    w.check_every = 10;
     subflow_id next = 1;
     const link_shape shape{.bytes_per_second = 5e6, .delay = 3ms, .queue = 16 * kib};
     w.up(next++, shape);

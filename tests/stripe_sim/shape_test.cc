@@ -18,7 +18,6 @@ TEST(scenario, s07_heterogeneity) {
                     o.max_window = window;
                     o.memory_budget = 128 * mib;
                     bond b(paths, 1, 1, o);
-                    b.w.check_every = 0;
                     constexpr std::uint64_t size = 25 * mib;
                     const std::size_t bulk = b.transfer(false, size);
                     const double took = b.until_read(bulk, 1, size);
@@ -35,7 +34,9 @@ TEST(scenario, s07_heterogeneity) {
                     const double needed =
                         1.5 * mbit * (1 + 1 / rate) * 1e6 / 8 * 2 * ms * rtt / 1e3;
                     if (static_cast<double>(window) >= needed) {
-                        EXPECT_GE(goodput, 0.7 * all) << where;
+                        // Where the far path's queue is shallow 0.86, for a third of the time is its
+                        // connection's start, which is not as quick: 100 MiB reach 0.92.
+                        EXPECT_GE(goodput, (rtt == 5 && queue == 64 ? 0.85 : 0.9) * all) << where;
                     }
                 }
 }
@@ -64,7 +65,8 @@ TEST(scenario, s11_both_ways_at_once) {
 }
 
 TEST(scenario, s12_one_that_never_reads) {
-    const auto transfer = [](std::size_t stuck) {
+    std::uint64_t his = 0;  // what he was sent
+    const auto transfer = [&](std::size_t stuck) {
         engine_options o;
         o.memory_budget = 32 * mib;
         bond b(std::vector<path_shape>(2, path(50, 10)), 1, 1, o);
@@ -75,11 +77,15 @@ TEST(scenario, s12_one_that_never_reads) {
             others.push_back(b.w.plan({.up = 300'000}));
         for (std::size_t n : others)
             EXPECT_LT(b.until_read(n, 1, 300'000), 60);
-        EXPECT_LE(b.w.largest_memory[1], 32 * mib);
+        EXPECT_LE(b.w.largest_memory[1], 5 * mib) << "his window, and what passes";
+        if (stuck > 0) his = b.w.at(0, 0).written;
         return seconds(b.w.now - instant{});
     };
     const double without = transfer(0), with = transfer(1);
-    EXPECT_LE(with, without * 1.05 + 4.0 * mib * 8 / 100e6) << "his window, and nothing else";
+    EXPECT_LE(his, 4 * mib + 256 * kib) << "his window, and what waits to be sent";
+    // That takes its time, once. Besides that nobody notices.
+    const double for_him = static_cast<double>(his) * 8 / 100e6 / payload_share;
+    EXPECT_LE(with - for_him, without / 0.99);
 }
 
 TEST(scenario, s13_ten_thousand_streams_of_one_byte_writes) {
@@ -88,7 +94,8 @@ TEST(scenario, s13_ten_thousand_streams_of_one_byte_writes) {
     net.add(path(200, 5, 1024));
     net.add(path(200, 5, 1024));
     net.dial_all(1);
-    w.check_every = 0;
+    // Looking at ten thousand streams is what takes the time.
+    w.check_every = 100;
     w.budget = 64 * mib;
     const int streams = debug_build ? 1000 : 10'000;
     for (int i = 0; i < streams; ++i)
@@ -128,24 +135,48 @@ TEST(scenario, s26_all_subflows_share_one_bottleneck) {
     }
 }
 
-// A quarter of a megabyte at first, on paths that hold twenty-five.
+// A long fat path, which holds 25 MB. From a first window of 256 KiB it is full after 20 round trips, and from the 4 MiB that are the default after 16. TCP
+// alone takes 11 here, from ten segments; a window that grows with what comes through it can only follow, and begins to when the connections are
+// already under way. (0.79 to 0.97 of the rate were measured in round trips 19 and 20 over four lengths of the path, and 0.985 in 15 and 16.)
 TEST(scenario, s27_the_window_grows_to_a_long_fat_path) {
+    for (const bool small : {true, false}) {
+        SCOPED_TRACE(small);
+        engine_options o;
+        o.max_window = 64 * mib;
+        o.memory_budget = 256 * mib;
+        if (small) o.first_window = 256 * kib;
+        bond b({path(1000, 100, 16 * 1024)}, 8, 1, o);
+        b.w.check_every = 10;  // with 25 MB in flight it takes longer than everything else
+        const std::size_t bulk = b.transfer(false, 2000 * mib);
+        std::uint64_t most = 0;
+        b.w.after_step = [&] { most = std::max(most, b.w.ends[1]->granted()); };
+        const duration rtt = 200ms, end = (small ? 20 : 16) * rtt;
+        b.until(rtt);
+        EXPECT_LE(most, o.first_window);
+        b.until(end);
+        const auto got = static_cast<double>(b.w.at(bulk, 1).read_between(end - 2 * rtt, end));
+        EXPECT_GE(got * 8 / seconds(2 * rtt) / 1e9 / payload_share, 0.9);
+        EXPECT_LE(most, o.max_window);
+        EXPECT_GE(most, 25'000'000u);
+    }
+}
+
+// It grows as far as it may, and no further. (It does not shrink when nothing comes for a while: what was granted cannot be taken back, and costs nothing
+// until it is used; a window shrinks when others need the room, see credit.cc.)
+TEST(scenario, s27_the_window_stays_within_its_bound) {
     engine_options o;
-    o.max_window = 64 * mib;
-    o.memory_budget = 256 * mib;
+    o.first_window = 256 * kib;
+    o.max_window = 8 * mib;
     bond b({path(1000, 100, 16 * 1024)}, 8, 1, o);
-    b.w.check_every = 0;
+    std::uint64_t most = 0;
+    b.w.after_step = [&] { most = std::max(most, b.w.ends[1]->granted()); };
     const std::size_t bulk = b.transfer(false, 2000 * mib);
     b.until(5s);
-    const duration rtt = 200ms;
-    const duration d = 12 * rtt;
-    // As soon as the connections are.
-    const double tcp_then = libp::sim::greedy({path(1000, 100, 16 * 1024)}, 8, d, 1) * seconds(d);
-    const auto got_then = static_cast<double>(b.w.at(bulk, 1).read_between(0s, d));
-    EXPECT_GE(got_then, 0.15 * tcp_then);
-    const auto got = static_cast<double>(b.w.at(bulk, 1).read_between(3s, 5s));
-    EXPECT_GE(got * 8 / 2 / 1e9 / payload_share, 0.8);
-    EXPECT_LE(b.w.largest_memory[1], 256 * mib);
+    EXPECT_EQ(most, 8 * mib);
+    // It is what limits the transfer: more is granted when half of it was read, so that a round trip carries between half of it and all.
+    const auto got = static_cast<double>(b.w.at(bulk, 1).read_between(4s, 5s));
+    EXPECT_LE(got, 5.0 * 8 * mib * 1.01);
+    EXPECT_GE(got, 5.0 * 8 * mib * 0.49);
 }
 
 }  // namespace

@@ -111,6 +111,7 @@ outcome_of_a_minute run_minute(std::uint64_t seed) {
     for (std::uint64_t i = 0; i <= random.below(4); ++i)
         paths.push_back(random_path(random));
     bond b(paths, 1 + random.below(2), seed, o);
+    // Every step would take half as long again, and what a step breaks is still broken some steps later. What the simulation itself looks at it does always.
     b.w.check_every = 1 + random.below(200);
     b.w.may_break = true;
     for (std::uint64_t i = 0, n = 1 + random.below(30); i < n; ++i)
