@@ -289,3 +289,4 @@ help:
 	@echo 'make clean               removes build/'
 	@echo
 	@echo 'OS=linux|posix  MODE=release|debug|asan|tsan  CXX=g++|clang++   V=1 shows commands  (now: OS=$(OS) MODE=$(MODE) CXX=$(CXX))'
+	@echo 'Other than $(NATIVE), release, g++ builds into build/OS-MODE[-CXX]/bin and lib: with these settings $(BIN)'
