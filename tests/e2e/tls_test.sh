@@ -60,18 +60,44 @@ serve psk-c "$BIN/tcp-striper" -c 127.0.0.1:0 -n 4 "$striped" --psk-file "$work/
 pair=$address
 run tls.striped_psk.64MiB_each_way_and_half_close our_own_pair
 # HUP, ten times while bytes pass: nothing is cut, and newcomers are served.
-reload_under_load() {
+reload_under_load() {  # SERVER'S PID, LOG
     local i client
     there_and_back "$pair" &
     client=$!
     for i in 1 2 3 4 5 6 7 8 9 10; do
-        kill -HUP "$server_pid"
+        kill -HUP "$1"
         read -r -t 0.1 _ <> "$work/never" || true
     done
-    wait $client && grep -q 'reload=done' "$work/psk-s.log"
+    wait $client && grep -q 'reload=done' "$work/$2.log"
 }
 mkfifo "$work/never"
-run tls.striped_psk.reload_under_load reload_under_load
+run tls.striped_psk.reload_under_load reload_under_load "$server_pid" psk-s
+
+# The same with a certificate, and after it another one under the same name: who comes then is shown that.
+cp "$cert/server.pem" "$work/served.pem"
+cp "$cert/server.key" "$work/served.key"
+serve cert-s "$BIN/tcp-striper" -s 127.0.0.1:0 "$target" --tls --cert "$work/served.pem" --key "$work/served.key"
+cert_pid=$started
+certified=$address
+serve cert-c "$BIN/tcp-striper" -c 127.0.0.1:0 -n 4 "$certified" --tls --ca "$cert/authority.pem"
+pair=$address
+run tls.striped_certificate.reload_under_load reload_under_load "$cert_pid" cert-s
+shown() { openssl s_client -connect "$1" < /dev/null 2> /dev/null | openssl x509 -noout -fingerprint; }
+newcomers_are_shown_another() {
+    local before now try
+    before=$(shown "$certified")
+    [ -n "$before" ] || return 1
+    cp "$cert/client.pem" "$work/served.pem"
+    cp "$cert/client.key" "$work/served.key"
+    kill -HUP "$cert_pid"
+    for try in $(seq 100); do
+        now=$(shown "$certified")
+        [ -z "$now" ] || [ "$now" = "$before" ] || return 0
+        read -r -t 0.05 _ <> "$work/never" || true
+    done
+    return 1
+}
+run tls.striped_certificate.newcomers_are_shown_another newcomers_are_shown_another
 serve dgm-s "$BIN/tcp-proxy" -s 127.0.0.1:0 "$target" --tls --cert "$cert/server.pem" --key "$cert/server.key" --client-ca "$cert/authority.pem"
 mutual=$address
 serve dgm-c "$BIN/tcp-proxy" -c 127.0.0.1:0 "$mutual" --tls --ca "$cert/authority.pem" --cert "$cert/client.pem" --key "$cert/client.key"
