@@ -9,7 +9,6 @@ namespace libp::app {
 namespace {
 
 // Strangers can fail as often as they like: what is logged of it is bounded.
-constexpr unsigned refusals_logged_a_second = 10;
 
 bool says_yes(const layer_spec& layer, std::string_view key, bool otherwise) {
     const std::string* value = layer.find(key);
@@ -200,17 +199,10 @@ void tls_setup::on_refusal(const tls_refusal& r) {
     // A client tries again and again: the same once more is no news.
     const bool again = !r.server && last_.why == r.why && last_.peer == r.peer;
     last_ = r;
-    if (loop_.now() - second_began_ >= 1s) {
-        if (unlogged_ > 0)
-            log_.write(log_level::warn, "tls", {{"refused", unlogged_}, {"why", "not logged"}});
-        second_began_ = loop_.now();
-        logged_ = unlogged_ = 0;
-    }
-    if (logged_ == refusals_logged_a_second) {
-        ++unlogged_;
-        return;
-    }
-    ++logged_;
+    const auto [may_log, left_out] = refusals_logged_.ask(loop_.now());
+    if (left_out > 0)
+        log_.write(log_level::warn, "tls", {{"refused", left_out}, {"why", "not logged"}});
+    if (!may_log) return;
     const auto write = [&](auto&&... more) {
         log_.write(again      ? log_level::debug
                    : r.server ? log_level::info

@@ -10,6 +10,7 @@
 
 #include <libp/event_loop.h>
 #include <libp/log.h>
+#include <libp/log_quota.h>
 #include <libp/stack.h>
 #include <libp/tls_credentials.h>
 
@@ -66,8 +67,7 @@ class tls_setup {
     std::optional<tls_library> library_;
     std::vector<std::unique_ptr<tls_credentials>> all_;
     tls_refusal last_;
-    instant second_began_{};
-    unsigned logged_ = 0, unlogged_ = 0;  // in that second
+    log_quota refusals_logged_{10};
 };
 
 // "auth: certificate of relay:443 does not verify: expired", with a hint, where `why` is a matter of authentication.

@@ -378,6 +378,25 @@ TEST(StripeHandshake, S20GarbageIsClosedAtOnce) {
     }
 }
 
+TEST(StripeHandshake, StrangersDoNotFillTheLog) {
+    world w;
+    const auto knock = [&] {
+        auto [p, q] = make_memory_pair(w.loop);
+        w.b.it.adopt(std::move(p), "stranger");
+        chain garbage;
+        garbage.append_copy(w.loop.blocks(), bytes_of("GET / HTTP/1.0\r\n\r\n             "));
+        q->send(garbage);
+        w.idle(1ms);
+    };
+    for (int i = 0; i < 200; ++i)
+        knock();
+    EXPECT_EQ(w.b.lines.count("state=refused"), 10u);
+    w.idle(1s);
+    knock();
+    EXPECT_EQ(w.b.lines.count("state=refused count=190"), 1u) << "but none of them is forgotten";
+    EXPECT_EQ(w.b.lines.count("state=refused end="), 11u);
+}
+
 TEST(StripeHandshake, AStrangerThatHangsUp) {
     world w;
     stranger s(w.loop), t(w.loop);

@@ -1,4 +1,5 @@
 #include <libp/assert.h>
+#include <libp/log_quota.h>
 #include <libp/random.h>
 #include <libp/stripe/node.h>
 #include <libp/stripe/wire.h>
@@ -40,6 +41,7 @@ struct node::core final : joining_pipe::judge, session::keeper {
     }
     void session_over(session& which) override;
 
+    void log_refusal(const subflow_origin& from, error why);
     hello own_hello(const subflow_path& path) const;
     static void learn_path(subflow_path& path, std::string& route, const hello& peer);
     std::unique_ptr<joining_pipe> take(joining_pipe& j);
@@ -68,6 +70,7 @@ struct node::core final : joining_pipe::judge, session::keeper {
     intrusive_list<striped_stream, &striped_stream::hook> waiting;
     timer close_limit;
     deferred chores;  // reaps sessions that are over
+    log_quota refusals_logged{10};
     error trouble{};
     delegate<void()> closed, want, silence;
     bool closing = false;
@@ -160,11 +163,7 @@ void node::core::shaken(joining_pipe& j) {
 void node::core::failed(joining_pipe& j, error why) {
     std::unique_ptr<joining_pipe> gone = take(j);
     const subflow_origin& from = gone->origin();
-    out.write(log_level::info, "subflow",
-              {{"path", from.path.name},
-               {"state", "refused"},
-               {"end", end_of_subflow(why, from.owner != nullptr)},
-               {"why", to_string(why)}});
+    log_refusal(from, why);
     // Closed at once, not at the end of the turn: the peer may be dialling again already.
     joining_pipe::parts rest = gone->take();
     rest.pipe->reset();
@@ -173,6 +172,22 @@ void node::core::failed(joining_pipe& j, error why) {
     const std::uint64_t token = from.token;
     loop.retire(std::move(gone));
     if (owner) owner->subflow_gone(token, why);
+}
+
+// Whoever dials bounds himself; strangers do not.
+void node::core::log_refusal(const subflow_origin& from, error why) {
+    if (!from.owner) {
+        const auto [may_log, left_out] = refusals_logged.ask(loop.now());
+        if (left_out > 0)
+            out.write(log_level::info, "subflow",
+                      {{"state", "refused"}, {"count", left_out}, {"why", "not logged"}});
+        if (!may_log) return;
+    }
+    out.write(log_level::info, "subflow",
+              {{"path", from.path.name},
+               {"state", "refused"},
+               {"end", end_of_subflow(why, from.owner != nullptr)},
+               {"why", to_string(why)}});
 }
 
 // What the peer says of a way that it dialled. Our own word counts where we dialled.
