@@ -539,6 +539,49 @@ TEST(StripeSession, TheTableKeepsTheDead) {
 
 // -- quiet, and the clean end ---------------------------------------------------------------------
 
+// Of two sessions one sends everything by every subflow from now on.
+TEST(StripeSession, EachHasItsOwnScheduler) {
+    world w;
+    log quiet;
+    node other(w.loop, quiet, {});
+    for (int i = 0; i < 2; ++i) {
+        auto [p, q] = make_memory_pair(w.loop);
+        w.a.it.adopt(std::move(p), "other");
+        other.adopt(std::move(q), "other");
+    }
+    ASSERT_TRUE(w.run([&] { return w.a.it.subflows().size() == 2; }));
+    const std::uint32_t first = w.a.it.subflows()[0].session;
+    const auto sent = [](const world& of, std::uint32_t session) {
+        std::uint64_t all = 0;
+        for (const subflow_info& s : of.a.it.subflows())
+            if (s.session == session) all += s.stats.data_sent;
+        return all;
+    };
+    w.join_many(2);
+    ASSERT_TRUE(w.run([&] { return w.a.it.subflows().size() == 4; }));
+    const std::uint32_t second = w.a.it.subflows()[2].session;
+    ASSERT_NE(first, second);
+    EXPECT_FALSE(w.a.it.set_scheduler(first ^ second, scheduler::redundant)) << "there is none";
+    EXPECT_TRUE(w.a.it.set_scheduler(first, scheduler::redundant));
+    // A stream is in the newest session.
+    talker& t = w.open({.to_send = 1'000'000});
+    ASSERT_TRUE(w.run([&] { return t.finished(); }));
+    EXPECT_LT(sent(w, second), 1'120'000u) << "a few copies are sent anyway";
+    const std::uint64_t sent_before = sent(w, second);
+    EXPECT_TRUE(w.a.it.set_scheduler(second, scheduler::redundant));
+    talker& again = w.open({.to_send = 1'000'000});
+    ASSERT_TRUE(w.run([&] { return again.finished(); }));
+    EXPECT_GT(sent(w, second), sent_before + 1'300'000u);
+    EXPECT_EQ(sent(w, first), 0u);
+    // And of those to come.
+    world third;
+    third.a.it.set_scheduler(scheduler::redundant);
+    third.join_many(2);
+    talker& last = third.open({.to_send = 1'000'000});
+    ASSERT_TRUE(third.run([&] { return last.finished(); }));
+    EXPECT_GT(sent(third, third.a.it.subflows()[0].session), 1'300'000u);
+}
+
 TEST(StripeSession, AnIdleSessionSleepsBetweenHeartbeats) {
     world w;
     w.join_many(2);

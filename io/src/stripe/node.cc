@@ -61,6 +61,7 @@ struct node::core final : joining_pipe::judge, session::keeper {
     const log& out;
     const node_options options;
     const stream_handler handler;
+    stripe::scheduler scheduler;  // of sessions to come
     identity who;
     memory_shares shares;
     std::vector<std::unique_ptr<joining_pipe>> joining;
@@ -82,6 +83,7 @@ node::core::core(event_loop& l, const log& o, const node_options& opts, stream_h
       out(o),
       options(opts),
       handler(h),
+      scheduler(opts.engine.scheduler),
       shares(opts.memory_budget, opts.max_sessions),
       close_limit(l, delegate<void()>::to<&core::on_close_limit>(*this)),
       chores(l, delegate<void()>::to<&core::on_chores>(*this)) {
@@ -255,6 +257,7 @@ session& node::core::begin_session(const handshake& h, const std::string& peer_i
     s.payload_crc = options.payload_crc;
     s.peer_identity = peer_identity;
     s.engine = options.engine;
+    s.engine.scheduler = scheduler;
     s.engine.even = h.even();
     s.engine.max_frame = std::min(h.own().max_frame, h.peer().max_frame);
     s.engine.datagrams =
@@ -431,6 +434,22 @@ void node::close(delegate<void()> done, duration limit) {
         j->doom({reason::local_abort});
     c.close_limit.arm(std::min(c.close_limit.due(), saturating_add(c.loop.now(), limit)));
     c.chores.schedule();
+}
+
+void node::set_scheduler(scheduler by) {
+    core_->scheduler = by;
+    for (const auto& s : core_->sessions)
+        s->set_scheduler(by);
+}
+
+bool node::set_scheduler(std::uint32_t session, scheduler by) {
+    bool any = false;
+    for (const auto& s : core_->sessions) {
+        if (s->over() || s->number() != session) continue;
+        s->set_scheduler(by);
+        any = true;
+    }
+    return any;
 }
 
 std::vector<subflow_info> node::subflows() const {

@@ -142,7 +142,7 @@ void session::bury_stats(subflow_driver& s, error why) {
     sent_ += stats.sent_bytes;
     received_ += stats.received_bytes;
     if (dead_.size() == dead_remembered) dead_.erase(dead_.begin());
-    dead_.push_back({s.id(), s.path(), stats, false});
+    dead_.push_back({s.id(), s.path(), stats, number_, false});
     write_end(why, [&](auto&&... words) {
         log_.write(log_level::info, "subflow",
                    {{"id", hex8(s.id())},
@@ -197,6 +197,11 @@ void session::drop(const subflow_owner& owner, std::uint64_t token) {
     later();
 }
 
+void session::set_scheduler(scheduler by) {
+    engine_.set_scheduler(by);
+    later();
+}
+
 std::uint64_t session::carried() const {
     std::uint64_t n = sent_ + received_;
     for (const auto& s : subflows_) {
@@ -244,7 +249,7 @@ void session::on_silence() {
 
 void session::list_subflows(std::vector<subflow_info>& to) const {
     for (const auto& s : subflows_)
-        if (!s->dead()) to.push_back({s->id(), s->path(), engine_.stats(s->id()), true});
+        if (!s->dead()) to.push_back({s->id(), s->path(), engine_.stats(s->id()), number_, true});
     to.insert(to.end(), dead_.begin(), dead_.end());
 }
 

@@ -99,6 +99,7 @@ class session {
     bool flushed() const;
     // Closes the subflow, if it is one of this session's.
     void drop(const subflow_owner& owner, std::uint64_t token);
+    void set_scheduler(scheduler by);
     // Bytes both ways, of all subflows there ever were.
     std::uint64_t carried() const;
 

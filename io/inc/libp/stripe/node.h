@@ -65,7 +65,8 @@ struct subflow_info {
     subflow_id id = 0;
     std::string path;  // "tcp 127.0.0.1:43211", or the name its owner gave it
     subflow_stats stats;
-    bool up = false;  // its handshake is done and it is not closed
+    std::uint32_t session = 0;  // whose it is: its number
+    bool up = false;            // its handshake is done and it is not closed
 };
 
 // As logs have it: "up", "suspect", "stale".
@@ -148,6 +149,10 @@ class node {
     // subflow behind what was queued there, and calls `done` when all are gone; after `limit` whatever is left is cut. Adopts nothing from
     // here on. Once more with a shorter limit: hurries. Destroying a node without it resets its subflows: its peers wait for it to come back.
     void close(delegate<void()> done, duration limit = 2s);
+
+    // Which subflow carries what, from now on: in all sessions, and those to come; or in the one of that number, if there is one.
+    void set_scheduler(scheduler by);
+    bool set_scheduler(std::uint32_t session, scheduler by);
 
     // For tables: all subflows of all sessions, the dead ones (the last 64) of living sessions included with what they carried.
     std::vector<subflow_info> subflows() const;
