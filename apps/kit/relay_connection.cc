@@ -14,7 +14,8 @@ relay_connection::relay_connection(relay_server& server, std::unique_ptr<io_pipe
       offered_(offered),
       began_(server.loop().now()),
       number_(server.next_number()),
-      src_(src) {
+      session_(offered ? offered->session_number() : 0),
+      src_(offered ? offered->peer() : src) {
     static_assert(sizeof(relay_connection) <= 160,
                   "ten thousand idle connections are to cost nothing");
 }
@@ -71,7 +72,7 @@ void relay_connection::log_end(const char* end, const std::string& why,
     if (!out.on(log_level::info)) return;
     instant now = server_.loop().now();
     std::string id = server_.id_text(number_);
-    std::string src = offered_ ? "stripe" : src_.to_string();
+    std::string src = src_.to_string();
     std::string dst = dst_.is_ip() ? dst_.to_string() : to;
     const instant connected = bridge_ ? std::min(bridge_->ready_at(), now) : now;
     double lasted = seconds(now - began_), connecting = seconds(connected - began_);
@@ -90,8 +91,13 @@ void relay_connection::log_end(const char* end, const std::string& why,
                    {"connect", connecting},
                    more...});
     };
-    if (!why.empty())
-        write(log_field("why", why));
+    const log_field session("session", stripe::hex8(session_)), reason("why", why);
+    if (session_ != 0 && !why.empty())
+        write(session, reason);
+    else if (session_ != 0)
+        write(session);
+    else if (!why.empty())
+        write(reason);
     else
         write();
 }

@@ -61,6 +61,7 @@ class relay_connection {
     std::optional<io_bridge> bridge_;
     instant began_;
     std::uint32_t number_;
+    std::uint32_t session_ = 0;  // of a stream that was offered
     compact_address src_, dst_;
 };
 

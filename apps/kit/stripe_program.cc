@@ -3,20 +3,12 @@
 #include <libp/endian.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <filesystem>
 #include <utility>
 
 namespace libp::app {
 
 namespace {
-
-// As the node's own log lines have it.
-std::string hex_id(stripe::subflow_id id) {
-    char text[9];
-    std::snprintf(text, sizeof text, "%08x", static_cast<unsigned>(id));
-    return text;
-}
 
 // FNV-1a.
 std::uint64_t hash_of(std::string_view text) noexcept {
@@ -93,7 +85,8 @@ stripe::node_options stripe_node_options(const stripe_settings& settings, const 
 
 void log_subflows(const log& out, const stripe::node& of) {
     for (const stripe::subflow_info& s : of.subflows())
-        out.answer("status", {{"subflow", hex_id(s.id)},
+        out.answer("status", {{"subflow", stripe::hex8(s.id)},
+                              {"session", stripe::hex8(s.session)},
                               {"path", s.path},
                               {"up", s.up ? "yes" : "no"},
                               {"state", s.up ? stripe::name_of(s.stats.state) : "down"},

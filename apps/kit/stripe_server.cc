@@ -104,7 +104,8 @@ class server {
             // What is encrypted is authenticated, which is more than a checksum.
             of.node_.adopt(std::move(subflow),
                            stripe::subflow_path{.name = peer.to_string(),
-                                                .payload_crc = tls.credentials == nullptr},
+                                                .payload_crc = tls.credentials == nullptr,
+                                                .peer = peer},
                            nullptr, 0);
         }
         server& of;

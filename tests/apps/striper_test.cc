@@ -86,6 +86,31 @@ TEST_F(striper_test, the_server_drains_while_its_stream_goes_on) {
     EXPECT_EQ(end_of(*near_), "ok");
 }
 
+// What follows `key` in a line of the log.
+std::string field_of(const std::string& line, const std::string& key) {
+    const std::size_t at = line.find(" " + key + "=");
+    if (at == line.npos) return {};
+    const std::size_t begin = at + key.size() + 2;
+    return line.substr(begin, line.find_first_of(" \n", begin) - begin);
+}
+
+// With many clients, that is how one knows whose connection it was.
+TEST_F(striper_test, the_server_says_whose_stream_it_was) {
+    join();
+    client_.close();
+    server_.close();
+    const std::string line = far_->wait_error_line(" conn ");
+    const std::string up = far_->errors();
+    EXPECT_NE(field_of(line, "session"), "");
+    EXPECT_NE(up.find(" info session id=" + field_of(line, "session") + " state=up"), up.npos)
+        << up;
+    // Of its first subflow.
+    EXPECT_EQ(field_of(line, "src").substr(0, 10), "127.0.0.1:");
+    EXPECT_NE(up.find(" path=" + field_of(line, "src") + " state=up"), up.npos) << up;
+    // At the client it is the application that came.
+    EXPECT_EQ(field_of(near_->wait_error_line(" conn "), "session"), "");
+}
+
 TEST_F(striper_test, the_client_says_goodbye) {
     join();
     client_.close();

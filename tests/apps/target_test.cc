@@ -69,10 +69,9 @@ TEST(target, a_stream_goes_where_the_client_asks) {
     EXPECT_EQ(client.receive_all(), "and back");
     client.send_fin();
     EXPECT_EQ(server.receive_all(), "");
-    EXPECT_NE(pair.far.wait_error_line(" conn ").find(
-                  " end=ok src=stripe listener=main dst=" + one.address() + " "),
-              std::string::npos)
-        << pair.far.errors();
+    const std::string line = pair.far.wait_error_line(" conn ");
+    EXPECT_NE(line.find(" end=ok src=127.0.0.1:"), std::string::npos) << line;
+    EXPECT_NE(line.find(" listener=main dst=" + one.address() + " "), std::string::npos) << line;
     EXPECT_NE(pair.near.wait_error_line(" conn ").find(" dst=" + one.address() + " "),
               std::string::npos)
         << pair.near.errors();
@@ -90,8 +89,7 @@ TEST(target, a_stream_goes_where_the_client_asks) {
 TEST(target, what_is_not_public_is_refused_where_nothing_else_is_said) {
     test_listener inside;
     chosen pair({}, {"--target", inside.address()});
-    expect_refused(pair, " end=acl_denied src=",
-                   " end=acl_denied src=stripe listener=main dst=" + inside.address() + " ");
+    expect_refused(pair, " end=acl_denied src=", " listener=main dst=" + inside.address() + " ");
     EXPECT_NE(pair.far.errors().find(" why=\"" + inside.address() +
                                      " is not public, and there is no --allow\""),
               std::string::npos)
@@ -138,7 +136,7 @@ TEST(target, an_allowed_target_that_cannot_be_had_is_told_as_usual) {
     refusing_port nobody;
     chosen refused({"--allow", "0.0.0.0/0"}, {"--target", nobody.address()});
     expect_refused(refused, " end=connect_refused ",
-                   " end=connect_refused src=stripe listener=main dst=" + nobody.address() + " ");
+                   " listener=main dst=" + nobody.address() + " ");
     const std::string nowhere = "no-such-name." + std::string(60, 'a') + ".invalid:1";
     chosen unknown({}, {"--target", nowhere});
     expect_refused(unknown, " end=resolve_failed ", " dst=" + nowhere + " ");
@@ -214,9 +212,8 @@ TEST(target, text_that_is_no_target_costs_that_stream_alone) {
         EXPECT_EQ(stream->why().why, reason::protocol_error);
         loop.retire(std::move(stream));
         const std::string line = far.wait_error_line(" conn ");
-        EXPECT_NE(line.find(" end=protocol_error src=stripe listener=main dst=- "),
-                  std::string::npos)
-            << line;
+        EXPECT_NE(line.find(" end=protocol_error src="), std::string::npos) << line;
+        EXPECT_NE(line.find(" listener=main dst=- "), std::string::npos) << line;
         EXPECT_NE(line.find(" why=\"not a target: "), std::string::npos) << line;
     }
     EXPECT_EQ(far.errors().find("\n2026 info"), std::string::npos) << "a line was forged";

@@ -197,6 +197,12 @@ void session::drop(const subflow_owner& owner, std::uint64_t token) {
     later();
 }
 
+compact_address session::peer_address() const noexcept {
+    for (const auto& s : subflows_)
+        if (!s->dead()) return s->origin().path.peer;
+    return {};
+}
+
 void session::set_scheduler(scheduler by) {
     engine_.set_scheduler(by);
     later();

@@ -37,8 +37,6 @@
 
 namespace libp::stripe {
 
-// Eight hexadecimal digits: how logs write ids.
-std::string hex8(std::uint32_t n);
 // What a log line says of a subflow's end: the side that a connection was lost at is the client's, unless this end has dialled it.
 const char* end_of_subflow(error why, bool dialled) noexcept;
 
@@ -100,6 +98,8 @@ class session {
     // Closes the subflow, if it is one of this session's.
     void drop(const subflow_owner& owner, std::uint64_t token);
     void set_scheduler(scheduler by);
+    // Where its oldest subflow that lives came from.
+    compact_address peer_address() const noexcept;
     // Bytes both ways, of all subflows there ever were.
     std::uint64_t carried() const;
 

@@ -181,6 +181,10 @@ void striped_stream::refuse(error why) {
     on_broken(why, {});
 }
 
+compact_address striped_stream::peer() const noexcept {
+    return session_ ? session_->peer_address() : compact_address();
+}
+
 void striped_stream::let_go() noexcept {
     hook.unlink();
     wish_.reset();

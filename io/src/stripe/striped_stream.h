@@ -39,6 +39,8 @@ class striped_stream final : public stream_pipe {
 
     void accept() override;
     void refuse(error why) override;
+    std::uint32_t session_number() const noexcept override { return session_number_; }
+    compact_address peer() const noexcept override;
 
     // -- what its node and session do with it ------------------------------------------------
 

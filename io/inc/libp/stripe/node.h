@@ -40,6 +40,7 @@
 // rest a new session gets 1 / (live sessions + 2) of what is left; a session's share is fixed while it lives. Half of a share bounds
 // what the peer is granted; what streams may give to be sent is bounded by what is left of the share, and by an equal floor for each. A client sets max_sessions to the few it needs.
 
+#include <libp/compact_address.h>
 #include <libp/event_loop.h>
 #include <libp/io_pipe.h>
 #include <libp/log.h>
@@ -58,6 +59,10 @@ class stream_pipe : public io_pipe {
     // Only for streams the peer opened, once: take it, or say why not (the pipe is then broken and to be retired).
     virtual void accept() = 0;
     virtual void refuse(error why) = 0;
+    // The number of the session it is in, or was; 0: there was none yet.
+    virtual std::uint32_t session_number() const noexcept = 0;
+    // Where the session's other end dialled from, for one that lives: as subflow_path has it.
+    virtual compact_address peer() const noexcept = 0;
 };
 
 // What is known of one subflow, for logs and tables.
@@ -68,6 +73,9 @@ struct subflow_info {
     std::uint32_t session = 0;  // whose it is: its number
     bool up = false;            // its handshake is done and it is not closed
 };
+
+// How logs write numbers of sessions and subflows: eight hexadecimal digits.
+std::string hex8(std::uint32_t n);
 
 // As logs have it: "up", "suspect", "stale".
 const char* name_of(subflow_state state) noexcept;
@@ -90,6 +98,7 @@ struct subflow_path {
     std::uint8_t rank = 0;   // see subflow_options; where the ends differ the greater one counts
     bool announced = false;  // the peer is told the name, too, and calls the subflow NAME@ADDRESS
     bool payload_crc = true;
+    compact_address peer{};  // who dialled, where it came in
 };
 
 struct node_options {
