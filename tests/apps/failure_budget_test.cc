@@ -89,7 +89,9 @@ TEST(failure_budget, all_addresses_together_have_a_bound) {
         in += door.admit(nth(i), start + 1s).has_value();
     EXPECT_EQ(in, 768 + 250);
     const socket_address none = *socket_address::from_path("/run/x");
-    EXPECT_EQ(admitted(door, none, start + 2s), 8 + 150) << "no address is one, too";
+    const int of_none = admitted(door, none, start + 2s);
+    EXPECT_GE(of_none, 150) << "no address is one, too";
+    EXPECT_LE(of_none, 8 + 150);
 }
 
 // A few addresses that fail again and again, each below what one may, together above what all may.
@@ -101,7 +103,7 @@ TEST(failure_budget, a_flood_from_some_addresses_keeps_no_newcomer_out) {
         in += door.admit(nth(i % 16), now).has_value();
         if (i >= 5000 && i % 50 == 0) newcomers += door.admit(nth(1000 + i), now).has_value();
     }
-    EXPECT_GE(newcomers, 97) << "but for those few that share a place with one of them";
+    EXPECT_GE(newcomers, 95) << "but for those few that share a place with one of them";
     EXPECT_LE(in, 16 * 9 + 256 + 150 * 10 + 5);
     EXPECT_GE(in, 256 + 150 * 10);
 }
@@ -127,11 +129,18 @@ TEST(failure_budget, an_ipv6_network_is_one_address) {
     for (int i = 1; i <= 3000; ++i)
         in += door.admit(address("[2001:db8:0:1::" + std::to_string(i) + "]:1"), start).has_value();
     EXPECT_EQ(in, 256);
-    EXPECT_TRUE(door.admit(address("[2001:db8:0:2::1]:1"), start));
+    in = 0;
+    for (int i = 10; i < 30; ++i)
+        in += door.admit(address("[2001:db8:0:" + std::to_string(i) + "::1]:1"), start).has_value();
+    EXPECT_GE(in, 18) << "but for those few that share its place";
     // But IPv4 within IPv6 is not one network.
     failure_budget other;
     EXPECT_EQ(admitted(other, address("[::ffff:192.0.2.1]:1"), start), 256);
-    EXPECT_TRUE(other.admit(address("[::ffff:192.0.2.2]:1"), start));
+    in = 0;
+    for (int i = 10; i < 30; ++i)
+        in +=
+            other.admit(address("[::ffff:192.0.2." + std::to_string(i) + "]:1"), start).has_value();
+    EXPECT_GE(in, 18);
     EXPECT_FALSE(other.admit(address("192.0.2.1:1"), start)) << "written either way";
 }
 
