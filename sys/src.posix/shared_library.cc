@@ -18,6 +18,10 @@ void* shared_library::symbol(const char* name) const noexcept {
     return handle_ ? dlsym(handle_, name) : nullptr;
 }
 
+void* shared_library::in_program(const char* name) noexcept {
+    return dlsym(RTLD_DEFAULT, name);
+}
+
 }  // namespace libp
 
 #else
@@ -30,6 +34,10 @@ shared_library shared_library::open(const std::string&, std::string& why) {
 }
 
 void* shared_library::symbol(const char*) const noexcept {
+    return nullptr;
+}
+
+void* shared_library::in_program(const char*) noexcept {
     return nullptr;
 }
 

@@ -67,6 +67,9 @@ std::string tls_library::load(const std::string& name) {
     if (missing) return std::string("has no ") + missing;
     if (call_.OPENSSL_init_ssl(0, nullptr) != 1) return "cannot be initialised";
     version_ = std::string(call_.OpenSSL_version(version_text)) + " (" + name + ")";
+    const void* const first = shared_library::in_program("SSL_new");
+    if (first && first != library.symbol("SSL_new"))
+        version_ += ", beside another SSL_new that the program began with";
     return {};
 }
 

@@ -308,3 +308,15 @@ if [ "$(id -u)" -eq 0 ] && unshare -m true 2> /dev/null; then
 else
     echo "skip tls.hidden_library: hiding a library takes root"
 fi
+
+# A program that has functions of OpenSSL's names already says so beside the library's version.
+says_there_is_another() {
+    "$BIN/tcp-proxy" --version -v | grep 'tls: OpenSSL' | grep -qv 'beside another' &&
+        echo 'void *SSL_new(void *c) { return c; }' | cc -x c -shared -fPIC -o "$work/another.so" - &&
+        LD_PRELOAD=$work/another.so "$BIN/tcp-proxy" --version -v | grep -q 'tls: OpenSSL .*, beside another'
+}
+if command -v cc > /dev/null && ! ldd "$BIN/tcp-proxy" 2> /dev/null | grep -q 'lib[at]san'; then
+    run tls.another_in_the_program_is_named says_there_is_another
+else
+    echo "skip tls.another_in_the_program_is_named: takes a C compiler, and a program without sanitizers"
+fi

@@ -38,6 +38,7 @@ TEST(tls_library_test, names_the_one_in_use) {
     if (!library) GTEST_SKIP() << library.why();
     EXPECT_EQ(library.version().find("OpenSSL "), 0u) << library.version();
     EXPECT_NE(library.version().find("(libssl.so."), std::string::npos) << library.version();
+    EXPECT_EQ(library.version().find("beside another"), std::string::npos) << library.version();
     EXPECT_NE(library.call().SSL_new, nullptr);
     EXPECT_EQ(library.why(), "");
 }
@@ -48,6 +49,11 @@ TEST(tls_library_test, a_bad_name_before_a_good_one_does_no_harm) {
     names.insert(names.begin(), {"libc.so.6", "no-such-thing.so"});
     const tls_library library(names);
     EXPECT_TRUE(library) << library.why();
+}
+
+TEST(shared_library_test, finds_what_the_program_shares) {
+    EXPECT_NE(shared_library::in_program("memcpy"), nullptr);
+    EXPECT_EQ(shared_library::in_program("no_such_function_anywhere"), nullptr);
 }
 
 TEST(shared_library_test, finds_functions_by_name) {

@@ -19,6 +19,8 @@ class shared_library {
     explicit operator bool() const noexcept { return handle_ != nullptr; }
     // The address of a function, in this library or one that it depends on; nullptr: there is none.
     void* symbol(const char* name) const noexcept;
+    // The address of a function that all of the program shares: its own, or of a library that it began with. nullptr: there is none, or no way to tell.
+    static void* in_program(const char* name) noexcept;
 
   private:
     void* handle_ = nullptr;
