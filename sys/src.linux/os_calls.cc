@@ -80,7 +80,6 @@ bool get_tcp_state(fd_type fd, tcp_state& to) noexcept {
     if (size < offsetof(::tcp_info, tcpi_min_rtt) + sizeof info.tcpi_min_rtt) return false;
     if (info.tcpi_rtt == 0 || info.tcpi_min_rtt == UINT32_MAX) return false;
     to.rtt = std::chrono::microseconds(info.tcpi_rtt);
-    to.rtt_var = std::chrono::microseconds(info.tcpi_rttvar);
     to.rtt_min = std::chrono::microseconds(info.tcpi_min_rtt);
     to.unsent = info.tcpi_notsent_bytes;
     return true;

@@ -248,7 +248,6 @@ TEST(Socket, TellsWhatTcpKnowsOfItsWay) {
     ASSERT_TRUE(get_tcp_state(l.client.get(), state));
     EXPECT_GT(state.rtt_min, 0s);
     EXPECT_GE(state.rtt, state.rtt_min);
-    EXPECT_GT(state.rtt_var, 0s);
     EXPECT_EQ(state.unsent, 0u);
     // Nobody reads, so that what does not fit into the peer's buffer waits here.
     const std::string much(64 * kib, 'x');

@@ -1,6 +1,7 @@
 #include "stripe/delivery_estimator.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace libp::stripe {
 
@@ -20,11 +21,12 @@ constexpr double start_gain = 2.2;
 constexpr double first_flight = 14480;
 // Afterwards: a quarter more than what the path holds finds out whether it has become faster.
 constexpr double settled_gain = 1.25;
-// ... and where round trips vary, what it holds while one takes that much longer. Up to another round trip that is so that a connection goes on while it
-// repairs a loss. More is for paths that are uneven by themselves, as radio is; where the system says that it is only losses that make
-// the difference (its own measure leaves them out), more would fill the queue and make more losses, for ever.
-constexpr double wobbles = 3;
-constexpr duration most_wobble = 200ms;
+// ... and where a path delivers in clumps, with round trips that vary, what it holds while it delivers nothing. Either alone is none of the path's
+// doing: round trips vary where this end fills a queue, which then delivers evenly; and confirmations come in clumps where they are held back.
+// As long as it starts a path is not known well enough for that: it only fills queues.
+constexpr double wobbles = 4;
+constexpr duration most_wobble = 400ms;
+constexpr int clump_rounds = 5;
 constexpr double tight_start_gain = 1.5, tight_gain = 1.15;
 // Confirmations come up to 10 ms late (subflow.cc), and that much is in flight in name only.
 constexpr duration confirmation_delay = 10ms;
@@ -58,12 +60,17 @@ void delivery_estimator::on_confirmed(std::uint64_t count, const mark& newest, d
     // Shorter than the shortest round trip cannot be: confirmations were bunched.
     if (took >= rtt_min())
         on_rate(static_cast<double>(count - newest.delivered) / seconds(took), newest.limited, now);
+    on_clump(count, arrived);
     confirmed_ = count;
     if (count > limited_until_) limited_until_ = 0;
     confirmed_at_ = arrived;
     confirmed_sent_ = newest.sent;
     if (newest.delivered >= round_end_) {
         round_end_ = count;
+        if (++clump_rounds_ >= clump_rounds) {
+            clump_rounds_ = 0;
+            clump_[1] = std::exchange(clump_[0], 0);
+        }
         if (starting_ && !newest.limited) {
             if (rate() >= rate_before_ * growth) {
                 rate_before_ = rate();
@@ -111,12 +118,15 @@ void delivery_estimator::on_rate(double sample, bool limited, instant now) noexc
     rate_[0] = std::max(rate_[0], sample);
 }
 
-void delivery_estimator::on_system(duration rttvar, duration least, bool held_back) noexcept {
-    // Where its round trips are that much shorter than ours it is a proxy that answers, and the way behind that is not seen.
-    const bool tells = !held_back && 2 * least >= rtt_min();
-    // The largest of late: each of its own values stands for a few segments.
-    const duration before = system_rttvar_ == unknown_rttvar ? duration{0} : system_rttvar_ * 7 / 8;
-    system_rttvar_ = tells ? std::max(rttvar, before) : unknown_rttvar;
+// While no more has come than the rate says the measuring begins anew.
+void delivery_estimator::on_clump(std::uint64_t count, instant arrived) noexcept {
+    const double expected = rate() * seconds(arrived - epoch_);
+    if (static_cast<double>(confirmed_ - epoch_count_) <= expected || arrived < epoch_) {
+        epoch_ = arrived;
+        epoch_count_ = confirmed_;
+    }
+    const double came = static_cast<double>(count - epoch_count_);
+    clump_[0] = std::max(clump_[0], came - rate() * seconds(arrived - epoch_));
 }
 
 void delivery_estimator::restart(instant now) noexcept {
@@ -136,9 +146,8 @@ duration delivery_estimator::rtt_min() const noexcept {
 void delivery_estimator::update_allowance(instant now) noexcept {
     if (!measured_) return;
     const double r = rate(), least = seconds(rtt_min());
-    const double uneven =
-        std::min(wobbles * seconds(std::min(rttvar_, system_rttvar_)), seconds(most_wobble));
-    const double wobble = std::min(wobbles * seconds(rttvar_), std::max(least, uneven));
+    const double clump = std::max(clump_[0], clump_[1]) / r;
+    const double wobble = std::min({wobbles * seconds(rttvar_), clump, seconds(most_wobble)});
     const double path = starting_ ? start_gain * least : settled_gain * least + wobble;
     const auto worth = [r](double time) {
         return std::max<std::size_t>(4 * smallest_frame, static_cast<std::size_t>(r * time));

@@ -11,6 +11,8 @@
 // srtt, rttvar
 //           RFC 6298. What the peer held a confirmation back for is subtracted.
 // rtt_min   the least of the last ten seconds: what a frame takes when nothing queues before it.
+// clump     the most that came in excess of the rate within the last ten rounds, as BBR's extra_acked: radio delivers nothing for a
+//           while and then everything at once.
 //
 //  -- what follows from it --
 //
@@ -47,9 +49,6 @@ class delivery_estimator {
     void on_confirmed(std::uint64_t count, const mark& newest, duration held, instant now) noexcept;
     // There is nothing to send although there would be room; `position` is the count sent so far.
     void on_starved(std::uint64_t position) noexcept { limited_until_ = position ? position : 1; }
-    // What the system says of the connection's round trips, from time to time. They vary less than ours, where what is retransmitted holds up
-    // what was confirmed behind it. `held_back`: by its congestion window, so that the connection itself fills no queue.
-    void on_system(duration rttvar, duration least, bool held_back) noexcept;
     // It was silent and is back: what was measured may not hold any more.
     void restart(instant now) noexcept;
 
@@ -75,10 +74,10 @@ class delivery_estimator {
   private:
     void on_round_trip(duration rtt, instant now) noexcept;
     void on_rate(double sample, bool limited, instant now) noexcept;
+    void on_clump(std::uint64_t count, instant arrived) noexcept;
     void update_allowance(instant now) noexcept;
 
     duration srtt_{0}, rttvar_{0};
-    duration system_rttvar_ = unknown_rttvar;
 
     // Extremes over a window: of the half that is being filled and of the one before.
     double rate_[2] = {0, 0};
@@ -86,6 +85,11 @@ class delivery_estimator {
     duration rtt_min_[2] = {duration{0}, duration{0}};
     std::int64_t half_;            // of which half of a window rtt_min_[0] is
     instant drain_until_ = never;  // set in the half after one in which a queue stood
+
+    instant epoch_{};  // since when what comes is compared with the rate
+    std::uint64_t epoch_count_ = 0;
+    double clump_[2] = {0, 0};
+    int clump_rounds_ = 0;
 
     std::uint64_t confirmed_ = 0;
     std::uint64_t limited_until_ = 0;  // confirmed counts up to here say little; 0: none do
@@ -98,7 +102,6 @@ class delivery_estimator {
     std::uint64_t round_end_ = 0;
     std::size_t allowance_ = first_allowance, tight_ = first_allowance;
 
-    static constexpr duration unknown_rttvar = 1h;
     static constexpr std::size_t first_allowance = 32 * kib;
 };
 

@@ -75,7 +75,6 @@ void engine::look_at(subflow_id id, const tcp_state& tcp, instant now) {
     subflow* s = e.find_subflow(id);
     if (!s || e.broken_) return;
     const bool news = s->limit.look(tcp, s->in_flight(), s->estimate.allowance(), now);
-    s->estimate.on_system(tcp.rtt_var, tcp.rtt_min, s->limit.verdict() == subflow_limit::window);
     if (!news) return;
     s->limit_due = true;
     s->stats.limit = s->limit.verdict();

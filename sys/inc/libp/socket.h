@@ -113,7 +113,6 @@ error limit_unsent(fd_type fd, std::size_t bytes) noexcept;
 // What the system knows of a TCP connection's way to the peer.
 struct tcp_state {
     duration rtt{0};      // smoothed
-    duration rtt_var{0};  // its mean deviation, late segments left out that were sent twice
     duration rtt_min{0};  // the least of the last minutes
     // Bytes that wait in this machine because TCP's window does not let them go.
     std::size_t unsent = 0;
