@@ -109,5 +109,46 @@ TEST(advance, a_grant_too_far_ahead_ends_the_session) {
     }
 }
 
+TEST(advance, flows_of_datagrams_leave_their_grants_to_streams) {
+    engine_options o;
+    o.datagrams = true;
+    o.memory_budget = 16 * mib;
+    o.max_streams = 1024;
+    std::uint64_t granted[2];
+    for (const bool ahead : {false, true}) {
+        o.streams_ahead = ahead ? 4 : 0;
+        raw_peer p(o, 1);
+        p.checked = false;
+        p.frames(1);
+        stream_id id = 2;
+        for (int n = 0; n < 200; ++n, id += 2) {
+            p.send({.type = type::open, .aux = wire::class_datagrams, .stream = id});
+            p.e.accept(id, p.now);
+            p.frames(1);
+        }
+        p.e.check_invariants();
+        EXPECT_EQ(p.e.granted(), 0u);
+        p.open(id);
+        p.e.accept(id, p.now);
+        granted[ahead] = raw_peer::last_of(p.frames(1), type::open_ok).head.offset;
+    }
+    EXPECT_GE(granted[1], granted[0] * 9 / 10);
+}
+
+TEST(advance, too_many_gaps_end_the_session_and_nothing_else) {
+    engine_options o = three_ahead();
+    o.max_streams = 16;
+    raw_peer p(o);
+    p.checked = false;
+    p.frames(1);
+    for (stream_id id = 10; id < 10 + 4 * (2 * 16 + 1024); id += 4)
+        p.rst(id, 0);
+    EXPECT_EQ(p.session_end(), reason::none);
+    p.e.check_invariants();
+    p.rst(2, 0);
+    EXPECT_EQ(p.session_end(), reason::limit);
+    p.e.check_invariants();
+}
+
 }  // namespace
 }  // namespace libp::stripe

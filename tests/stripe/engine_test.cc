@@ -579,5 +579,26 @@ TEST(engine, round_trips_are_measured_without_the_peers_delay) {
     EXPECT_EQ(p.e.stats(1).srtt, 40ms);
 }
 
+// OPEN_OK may be on a subflow that dies when the acceptor has nothing more to do with the stream: it is not said again then.
+TEST(engine, what_is_sent_behind_open_ok_is_an_answer_too) {
+    raw_peer p;
+    const stream_id id = p.e.open({}, p.now);
+    p.write(id, "request");
+    p.e.finish(id, p.now);
+    p.frames(1);
+    p.data(id, 0, "response", true);
+    std::size_t ready = 0;
+    bool readable_after = false;
+    for (const event& e : p.events()) {
+        if (e.what == event::kind::stream_ready) ++ready;
+        if (e.what == event::kind::stream_readable) readable_after = ready == 1;
+    }
+    EXPECT_EQ(ready, 1u);
+    EXPECT_TRUE(readable_after);
+    p.send({.type = type::open_ok, .stream = id, .offset = 1000});
+    EXPECT_TRUE(p.events().empty()) << "once is enough";
+    EXPECT_EQ(p.read(id), "response");
+}
+
 }  // namespace
 }  // namespace libp::stripe

@@ -819,5 +819,88 @@ TEST(StripeSession, StreamsOutliveTheirNode) {
     EXPECT_TRUE(t.saw_broken());
 }
 
+TEST(StripeSession, TheLimitOfAGoodbyeAndAnEndOfASubflowInOneTurn) {
+    world w;
+    w.join_many(1);
+    w.idle(100ms);
+    w.links[0].freeze();
+    struct cutter {
+        link& l;
+        void on_timer() { l.cut(); }
+    } cuts{w.links[0]};
+    timer same(w.loop, delegate<void()>::to<&cutter::on_timer>(cuts));
+    closing end;
+    same.arm_in(100ms);
+    w.a.it.close(end.call(), 100ms);
+    EXPECT_TRUE(w.run([&] { return end.closed; }, 1s));
+}
+
+TEST(StripeSession, ANewcomerJoinsWhileTheLastOneLeaves) {
+    world w;
+    log quiet;
+    node newcomer(w.loop, quiet, {});
+    w.join_many(1);
+    w.idle(100ms);
+    auto [near, far] = make_memory_pair(w.loop);
+    w.b.it.adopt(std::move(far), "far");
+    w.idle(1ms);
+    closing end;
+    w.a.it.close(end.call());
+    ASSERT_TRUE(w.run([&] { return w.b.it.sessions() == 0; }, 100ms));
+    subflow_diary diary;
+    newcomer.adopt(std::move(near), "near", &diary, 1);
+    ASSERT_TRUE(w.run([&] { return diary.ready.size() + diary.gone.size() > 0; }, 1s));
+    w.idle(10ms);
+    EXPECT_TRUE(diary.gone.empty());
+}
+
+TEST(StripeSession, WhatIsOpenedToAnEndThatLeavesIsRefused) {
+    for (const std::size_t stays : {0, 1}) {
+        world w;
+        w.join_many(2);
+        w.b.answer.sends_after_fin = true;
+        talker& t = w.open({.to_send = 100'000});
+        ASSERT_TRUE(w.run([&] { return t.finished(); }));
+        w.links[stays].freeze();
+        w.a.it.close({});
+        w.idle(1ms);
+        auto late = w.b.it.open_stream({}, 10s);
+        w.idle(20ms);
+        EXPECT_TRUE(w.a.requests.empty());
+        EXPECT_FALSE(late->has(io_flag::ready));
+    }
+}
+
+// A peer comes, leaves bytes that nobody reads, says goodbye, and comes again.
+TEST(StripeSession, WhatIsLeftUnreadIsBoundedToo) {
+    constexpr std::size_t budget = 16 * mib;
+    world w({}, {.memory_budget = budget, .max_sessions = 4});
+    w.b.answer.reads = false;
+    log quiet;
+    for (int n = 0; n < 24; ++n) {
+        node once(w.loop, quiet, {});
+        auto [near, far] = make_memory_pair(w.loop);
+        once.adopt(std::move(near), "near");
+        w.b.it.adopt(std::move(far), "far");
+        talker t(w.loop, once.open_stream({}, 10s), {.to_send = 300 * kib});
+        ASSERT_TRUE(w.run([&] { return t.finished(); }));
+        closing end;
+        once.close(end.call());
+        ASSERT_TRUE(w.run([&] { return end.closed && w.b.it.sessions() == 0; }));
+    }
+    std::size_t whole = 0;
+    for (const auto& t : w.b.talkers) {
+        t->read_now();
+        if (!t->broken()) {
+            ++whole;
+            EXPECT_EQ(t->received(), 300 * kib);
+            EXPECT_TRUE(t->fin_received());
+        } else {
+            EXPECT_EQ(t->why(), error{reason::limit});
+        }
+    }
+    EXPECT_EQ(whole, budget / 8 / (300 * kib));
+}
+
 }  // namespace
 }  // namespace libp::stripe

@@ -165,6 +165,32 @@ TEST(StripeStreams, WhatWasSentBeforeARefusalIsLostAndSaysSo) {
     EXPECT_TRUE(w.run([&] { return w.a.it.flushed() && w.b.it.flushed(); }));
 }
 
+// The acceptor has ended with the stream before its answer came, and the subflow that the answer was on dies.
+TEST(StripeStreams, AResponseOutlivesTheAnswerThatItOvertook) {
+    for (const std::size_t dies : {0, 1}) {
+        node_options o;
+        o.engine.scheduler = scheduler::round_robin;
+        world w(o, o);
+        w.join_many(2);
+        w.idle(100ms);
+        w.b.answers = false;
+        talker& t = w.open({.to_send = 500});
+        ASSERT_TRUE(w.run([&] { return w.b.offered.size() == 1; }));
+        w.idle(50ms);
+        w.links[dies].freeze();
+        w.b.offered[0]->accept();
+        w.idle(1ms);
+        talker far(w.loop, std::move(w.b.offered[0]),
+                   {.to_send = 500, .send_seed = 2, .receive_seed = 1});
+        w.run([&] { return far.finished(); }, 100ms);
+        w.idle(50ms);
+        w.links[dies].cut();
+        ASSERT_TRUE(w.run([&] { return t.finished(); }));
+        EXPECT_EQ(t.received(), 500u);
+        EXPECT_TRUE(t.exact());
+    }
+}
+
 TEST(StripeStreams, AnAnswerThatDoesNotComeInTimeIsABreakAtBothEnds) {
     world w;
     w.join_many(2);

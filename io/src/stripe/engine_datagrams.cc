@@ -65,6 +65,8 @@ std::uint64_t bit_of(std::uint32_t path) noexcept {
 void engine::state::begin_flow(stream& s) {
     s.flow = std::make_unique<datagram_flow>();
     s.interactive = true;  // its FIN
+    // Credit does not apply to it: what it was granted, in advance or by the HELLO, is for streams.
+    credit_.finish(s.recv.window, 0);
 }
 
 void engine::state::end_flow(stream& s) {
@@ -275,6 +277,7 @@ void engine::state::on_datagram(frame& f, instant now) {
             return break_session({reason::protocol_error}, wire::code::protocol, true);
         begin_flow(*s);
     }
+    answered(*s);
     if (!s->flow->seen.admit(f.head.offset)) return count(*s, &datagram_stats::repeated);
     count(*s, &datagram_stats::received);
     // After its end nobody is going to read it.

@@ -84,7 +84,8 @@ void engine::check_invariants() const {
         datagrams_in += s->flow->in.cost();
     }
     for (const auto& a : e.advances_) {
-        check(a.granted.open && !e.peer_used(a.id), "a grant in advance is not for a new stream");
+        check(a.granted.open && (e.broken_ || !e.peer_used(a.id)),
+              "a grant in advance is not for a new stream");
         granted += a.granted.outstanding();
         charged += e.credit_.charge(a.granted);
     }

@@ -186,11 +186,14 @@ void engine::state::on_open_ok(const wire::header& h) {
     stream* s = addressed(h);
     if (!s) return;
     s->send.raise_limit(h.offset);
-    if (!s->accepted) {
-        s->accepted = true;
-        emit(event::kind::stream_ready, s->id);
-    }
+    answered(*s);
     schedule(*s);
+}
+
+// By OPEN_OK, or by what is sent behind it only: that may come first, and OPEN_OK is not said again once its stream is over.
+void engine::state::answered(stream& s) {
+    if (!s.ours || std::exchange(s.accepted, true)) return;
+    emit(event::kind::stream_ready, s.id);
 }
 
 void engine::state::on_rst(const wire::header& h) {
@@ -240,6 +243,7 @@ void engine::state::on_data(subflow& from, frame& f) {
     }
     if (s->recv.final_size()) credit_.finish(s->recv.window, *s->recv.final_size());
     if (repeated || s->recv.complete()) s->owe(duty::ack);
+    answered(*s);
     tell_readable(*s);
     schedule(*s);
 }

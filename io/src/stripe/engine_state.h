@@ -109,6 +109,7 @@ struct engine::state {
     stream* addressed(const wire::header& h);
     void on_open(frame& f);
     void on_open_ok(const wire::header& h);
+    void answered(stream& s);
     void on_data(subflow& from, frame& f);
     void on_rst(const wire::header& h);
     void on_ack(frame& f);

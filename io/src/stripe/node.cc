@@ -36,6 +36,7 @@ struct node::core final : joining_pipe::judge, session::keeper {
     void failed(joining_pipe& j, error why) override;
     // -- session::keeper
     void part(std::unique_ptr<io_pipe> pipe, chain rest) override;
+    void completed(striped_stream& s, chain unread) override;
     void session_silent() override {
         if (silence) silence();
     }
@@ -64,6 +65,8 @@ struct node::core final : joining_pipe::judge, session::keeper {
     stripe::scheduler scheduler;  // of sessions to come
     identity who;
     memory_shares shares;
+    // Streams with unread bytes whose session is over. Before the sessions: they may add to it to their very end.
+    intrusive_list<striped_stream, &striped_stream::hook> outliving;
     std::vector<std::unique_ptr<joining_pipe>> joining;
     std::vector<std::unique_ptr<session>> sessions;  // oldest first; those that are over included
     std::vector<std::unique_ptr<parting_pipe>> parting;
@@ -306,8 +309,22 @@ void node::core::session_over(session& which) {
     ended.push_back(which.key());
     if (ended.size() > ended_remembered) ended.pop_front();
     const auto alive = [](const auto& s) { return !s->over(); };
-    if (!replacing && std::ranges::none_of(sessions, alive)) take_new_instance();
+    // Whoever has said goodbye does not come back with the same instance: no new one of ours has to tell him, and
+    // those who shake hands just now have been told the old.
+    if (!replacing && !which.leaving() && std::ranges::none_of(sessions, alive))
+        take_new_instance();
     chores.schedule();
+}
+
+// The session's share goes to the next one, so what outlives it is bounded by itself: a peer may come, leave bytes that nobody
+// reads, and come again.
+void node::core::completed(striped_stream& s, chain unread) {
+    std::size_t kept = unread.size();
+    for (striped_stream* other = outliving.front(); other; other = outliving.next(*other))
+        kept += other->unread();
+    if (kept > options.memory_budget / 8) return s.on_broken({reason::limit}, {});
+    s.on_completed(std::move(unread));
+    if (s.unread() > 0) outliving.push_back(s);
 }
 
 void node::core::on_chores() {
@@ -326,8 +343,8 @@ void node::core::on_chores() {
 void node::core::on_close_limit() {
     for (const auto& s : sessions)
         s->end({reason::local_abort});
-    for (auto& p : std::exchange(parting, {}))
-        loop.retire(std::move(p));
+    // At once: retired, they might still hear of their peers in this turn and call on_parted().
+    parting.clear();
     chores.schedule();
 }
 

@@ -303,8 +303,12 @@ std::size_t session::break_streams(error why) {
         while (s->kind() == io_kind::stream &&
                engine_.read(id, unread, std::size_t{1} << 30, loop_.now()).ok()) {
         }
+        // Its datagrams are dropped, up to its end.
+        for (chain dropped; whole && s->kind() == io_kind::datagram &&
+                            engine_.next_datagram(id, dropped, loop_.now()).ok();) {
+        }
         if (whole) {
-            s->on_completed(std::move(unread));
+            keeper_.completed(*s, std::move(unread));
             continue;
         }
         ++cut;
@@ -411,7 +415,7 @@ void session::dispatch(event& e) {
             return s.on_broken(e.why, std::move(e.unread));
         case event::kind::stream_completed:
             streams_.erase(at);
-            return s.on_completed(std::move(e.unread));
+            return keeper_.completed(s, std::move(e.unread));
         case event::kind::stream_opened:
         case event::kind::session_broken:
         case event::kind::subflow_limited:
@@ -421,7 +425,7 @@ void session::dispatch(event& e) {
 
 void session::on_stream_opened(event& e) {
     later();
-    if (!handler_) return engine_.refuse(e.id, {reason::refused_by_peer}, loop_.now());
+    if (!handler_ || closing_) return engine_.refuse(e.id, {reason::refused_by_peer}, loop_.now());
     auto s = std::make_unique<striped_stream>(loop_, e.request);
     s->bind(*this, e.id, false);
     streams_.emplace(e.id, s.get());

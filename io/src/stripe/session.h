@@ -56,6 +56,8 @@ class session {
         virtual ~keeper() = default;
         // The pipe of a subflow that is no longer, and what is still to be sent on it before it is closed.
         virtual void part(std::unique_ptr<io_pipe> pipe, chain rest) = 0;
+        // A stream that was complete both ways when its session ended; what its application has not read.
+        virtual void completed(striped_stream& s, chain unread) = 0;
         // See node::on_silence.
         virtual void session_silent() = 0;
         // No more calls follow; to be retired.

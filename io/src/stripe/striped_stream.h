@@ -60,7 +60,9 @@ class striped_stream final : public stream_pipe {
     // The same, but nothing is missing: behind `unread` comes its end.
     void on_completed(chain unread);
 
-    // On its node's list while it waits for a session.
+    std::size_t unread() const noexcept { return unread_.size(); }
+
+    // On its node's list while it waits for a session, or has bytes left from one that is over.
     list_hook hook;
 
   private:

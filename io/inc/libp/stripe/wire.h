@@ -85,7 +85,7 @@
 //
 // The peer answers OPEN_OK or RST: unsupported or protocol for TLVs that it cannot read or a target that is none, not_allowed (0x38) for one that it
 // will not connect to, and otherwise why it could not. Only the stream ends by that. The opener may send up to the peer's initial_credit
-// before.
+// before. What the peer sends behind OPEN_OK only, DATA and DGRAM, may overtake it and is as good an answer.
 //
 // Subflows do not keep step, so any frame of a stream may overtake its OPEN: the stream then begins with that frame, and with the
 // initial credit. RST that overtakes OPEN uses up the id. Ids once used and now closed are remembered for ever (as ranges: ids are dense);
