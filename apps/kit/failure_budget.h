@@ -14,11 +14,12 @@
 //     together, and beyond that what the others leave.
 //   * All others together have 150 a second, and 256 at once.
 //
-// So a flood keeps a newcomer out only if it comes from thousands of addresses, and those who are known never. An IPv6 address counts as its
-// first 64 bits: the rest is its owner's to choose.
+// So a flood keeps a newcomer out only if it comes from very many addresses at once, and those who are known never. An IPv6 address counts as its
+// first 64 bits, the rest is its owner's to choose; and as its first 48 where newcomers are counted, for who has one network often has them all.
 //
 // What is remembered of addresses has a fixed size (80 KiB): an address shares its tokens with the few that fall into the same place, which
-// nobody outside can choose. It is not taken for a known one because of that: who is known is recognised.
+// nobody outside can choose. It is not taken for a known one because of that: who is known is recognised. Of those 1024 places are kept, one
+// each: with a hundred known addresses a few are newcomers again.
 
 #include <libp/socket_address.h>
 #include <libp/time.h>
@@ -60,7 +61,8 @@ class failure_budget {
         std::uint32_t mark = 0;
         instant until{};
     };
-    std::uint64_t hash_of(const socket_address& from) const noexcept;
+    // `network`: so many bytes of an IPv6 address count.
+    std::uint64_t hash_of(const socket_address& from, std::size_t network) const noexcept;
     place& place_of(std::uint64_t hash) noexcept { return places_[hash % places_.size()]; }
     acquaintance& known_as(std::uint64_t hash) noexcept { return known_[hash % known_.size()]; }
 

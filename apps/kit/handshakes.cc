@@ -9,11 +9,19 @@ handshakes::~handshakes() {
 
 void handshakes::add(std::unique_ptr<io_pipe> pipe, const socket_address& peer,
                      failure_budget::toll paid) {
-    if (size_ == most_) loop_.retire(take(*waiting_.front()));
+    if (size_ == most_) loop_.retire(take(least_trusted()));
     auto* who = new stranger(*this, std::move(pipe), peer, paid);
     waiting_.push_back(*who);
     ++size_;
     who->pipe->attach(io_handler::to<&stranger::on_pipe>(*who));
+}
+
+// The oldest of those who paid from the purse that is for the least known.
+handshakes::stranger& handshakes::least_trusted() noexcept {
+    stranger* out = waiting_.front();
+    for (stranger* who = out; who; who = waiting_.next(*who))
+        if (who->paid > out->paid) out = who;
+    return *out;
 }
 
 void handshakes::clear() {

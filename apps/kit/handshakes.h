@@ -54,6 +54,7 @@ class handshakes {
     };
     void on_pipe(stranger& who, io_flags risen);
     void pass_on(stranger& who);
+    stranger& least_trusted() noexcept;
     std::unique_ptr<stranger> take(stranger& who);
 
     event_loop& loop_;

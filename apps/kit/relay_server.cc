@@ -58,7 +58,7 @@ void relay_server::serve(std::unique_ptr<io_pipe> near, stripe::stream_pipe* off
         log_.write(log_level::debug, "conn",
                    {{"id", id_text(c->number())},
                     {"state", "accepted"},
-                    {"src", offered ? std::string("stripe") : src.to_string()},
+                    {"src", offered ? offered->peer().to_string() : src.to_string()},
                     {"wants", wanted.empty() ? "-" : wanted}});
     c->start(wanted);
 }

@@ -36,18 +36,18 @@ stripe::node_options server_node_options(const stripe_server_plan& plan) {
     return options;
 }
 
-// Nobody gets there from elsewhere. What does not resolve is refused when it is opened.
-bool is_loopback(const endpoint& at) {
-    if (at.is_unix()) return true;
+// Where it would listen. Nowhere: what does not resolve is refused when it is opened.
+std::vector<socket_address> addresses_of(const endpoint& at) {
+    if (at.is_unix()) return {};
     const auto found = resolve_now(at.where.host, at.where.port, true);
-    return !found || std::ranges::all_of(*found, [](const auto& a) { return a.is_loopback(); });
+    return found ? *found : std::vector<socket_address>();
 }
 
 // A server that connects wherever anyone asks it to is a proxy for strangers.
 startup_result check_who_chooses(const stripe_server_plan& plan, const stack_spec& at,
-                                 const stack_tls& tls) {
+                                 const stack_tls& tls, const std::vector<socket_address>& where) {
     if (plan.target || plan.open || (tls.credentials && tls.credentials->knows_clients()) ||
-        is_loopback(at.address))
+        std::ranges::all_of(where, &socket_address::is_loopback))
         return std::nullopt;
     return startup_error{
         exit_code::config,
@@ -153,8 +153,9 @@ startup_result server::open() {
         if (auto e = tls_.prepare(at, true, settings_.tls, settings_.handshake_timeout,
                                   stripe_protocol, d.tls))
             return e;
-        if (auto e = check_who_chooses(plan_, at, d.tls)) return e;
         if (auto e = d.open.open('s')) return e;
+        // What the name means now is what counts.
+        if (auto e = check_who_chooses(plan_, at, d.tls, d.open.addresses())) return e;
         d.open.log_open(name_of(at, "main"));
         for (const socket_address& a : d.open.addresses())
             bound.push_back(a);
@@ -190,7 +191,9 @@ startup_result explain(const stripe_server_plan& plan, std::string& text) {
         if (auto e = tls.prepare(at, true, settings.tls, settings.handshake_timeout,
                                  stripe_protocol, made))
             return e;
-        if (auto e = check_who_chooses(plan, at, made)) return e;
+        if (auto e = check_who_chooses(plan, at, made, addresses_of(at.address))) return e;
+        tcp_options tcp = subflow_tcp_options(plan.settings);
+        if (auto e = congestion_control_of(at, tcp.congestion_control)) return e;
         doors += "\n  listens   " + explain_listening(at, settings.tls) + ", for subflows";
     }
     stack_tls made;

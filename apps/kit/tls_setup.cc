@@ -1,14 +1,14 @@
 #include <kit/end_code.h>
 #include <kit/tls_setup.h>
 
+#include <libp/process.h>
+
 #include <algorithm>
 #include <utility>
 
 namespace libp::app {
 
 namespace {
-
-// Strangers can fail as often as they like: what is logged of it is bounded.
 
 bool says_yes(const layer_spec& layer, std::string_view key, bool otherwise) {
     const std::string* value = layer.find(key);
@@ -51,8 +51,10 @@ std::string printable(const std::string& text) {
 }
 
 startup_error cannot(const tls_fault& wrong) {
-    return {wrong.exposed ? exit_code::no_permission : exit_code::config, "tls: " + wrong.what,
-            wrong.exposed ? "chmod 600 " + wrong.what.substr(0, wrong.what.rfind(": ")) : ""};
+    if (!wrong.exposed) return {exit_code::config, "tls: " + wrong.what, ""};
+    const std::string file = wrong.what.substr(0, wrong.what.rfind(": "));
+    return {exit_code::no_permission, "tls: " + wrong.what,
+            (owns_file(file) ? "chmod 600 " : "chmod o= ") + file};
 }
 
 bool about_authentication(reason why) {

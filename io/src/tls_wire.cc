@@ -23,7 +23,9 @@ void tls_wire::refill() {
     if (over_ || allowed_ == 0 || !lower_->has(io_flag::readable)) return;
     const io_result r = lower_->recv(in_, std::min(read_size, allowed_));
     allowed_ -= std::min(allowed_, r.bytes);
-    if (first_size_ < sizeof first_ && !in_.empty()) first_size_ = in_.copy_out(first_);
+    // What came before was taken: in_ was empty.
+    if (first_size_ < sizeof first_)
+        first_size_ += in_.copy_out(std::span(first_).subspan(first_size_));
     if (r.ok() && r.bytes == 0) {
         lower_->reset();
         over_ = true;

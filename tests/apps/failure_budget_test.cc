@@ -2,6 +2,7 @@
 #include <kit/failure_budget.h>
 
 #include <algorithm>
+#include <sstream>
 #include <vector>
 
 namespace libp::app {
@@ -131,7 +132,7 @@ TEST(failure_budget, an_ipv6_network_is_one_address) {
     EXPECT_EQ(in, 256);
     in = 0;
     for (int i = 10; i < 30; ++i)
-        in += door.admit(address("[2001:db8:0:" + std::to_string(i) + "::1]:1"), start).has_value();
+        in += door.admit(address("[2001:db8:" + std::to_string(i) + "::1]:1"), start).has_value();
     EXPECT_GE(in, 18) << "but for those few that share its place";
     // But IPv4 within IPv6 is not one network.
     failure_budget other;
@@ -142,6 +143,24 @@ TEST(failure_budget, an_ipv6_network_is_one_address) {
             other.admit(address("[::ffff:192.0.2." + std::to_string(i) + "]:1"), start).has_value();
     EXPECT_GE(in, 18);
     EXPECT_FALSE(other.admit(address("192.0.2.1:1"), start)) << "written either way";
+}
+
+// Whoever was given one network was often given all of its neighbours.
+TEST(failure_budget, an_ipv6_site_of_many_networks_keeps_no_newcomer_out) {
+    failure_budget door;
+    instant now = start;
+    int in = 0, tries = 0;
+    for (int n = 0; n < 60'000; ++n) {
+        now += 2ms;
+        std::ostringstream network;
+        network << std::hex << "[2001:db8:0:" << n % 60'000 << "::1]:1";
+        door.admit(address(network.str()), now);
+        if (n < 30'000 || n % 500 != 0) continue;
+        ++tries;
+        in +=
+            door.admit(address("192.0.2." + std::to_string(n / 500 % 250) + ":1"), now).has_value();
+    }
+    EXPECT_GE(in, tries * 9 / 10);
 }
 
 }  // namespace
