@@ -138,6 +138,7 @@ error engine::received(subflow_id id, chain&& data, instant now) {
 }
 
 bool engine::wants_transmit(subflow_id id, instant now) const {
+    state_->notice_standstill(now);
     const subflow* s = state_->find_subflow(id);
     return s && state_->choose(*s, now).what != state::choice::kind::nothing;
 }

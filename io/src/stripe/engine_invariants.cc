@@ -123,6 +123,8 @@ bool engine::neglects_data(instant now) const {
     for (const auto& s : e.subflows_) {
         // One that is over is about to be closed, and then all of it is sent again.
         if (s->is_over() || (silent >> s->place & 1) == 0) continue;
+        // All were silent until now: its patience has begun anew.
+        if (s->look_again != never && s->look_again > now) continue;
         for (const sent_record& r : s->records) {
             if (r.what != sent_record::kind::data) continue;
             stream* of = e.find(r.id);
