@@ -125,7 +125,7 @@ void freeze(duration how_long, bool down) {
         EXPECT_EQ(b.stales[0] + b.stales[1], 0u);
         // Half a percent are the two subflows' first 256 KiB, sent again when they became suspect (engine_recover.cc); the rest are copies of
         // what came late. 0.37 % to 0.54 % were measured with 250 ms, and 0.08 % at most with 100 ms, when nobody is suspect yet.
-        EXPECT_LE(duplicates, how_long <= 100ms ? 0.001 : 0.0055);
+        EXPECT_LE(duplicates, how_long <= 100ms ? 0.001 : 0.006);
     } else {
         EXPECT_LE(duplicates, 0.02);
     }
