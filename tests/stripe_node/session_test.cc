@@ -475,6 +475,24 @@ TEST(StripeHandshake, SessionsThatNobodyWouldMissMakeWay) {
     EXPECT_FALSE(t.broken()) << "one with streams, or with subflows, stays";
 }
 
+// By whichever of both it is given up, it is given up once.
+TEST(StripeHandshake, TheDeadlineOfAStrangerAndTheEndOfTheNodeInOneTurn) {
+    world w;
+    struct closer {
+        node& of;
+        void on_timer() { of.close({}); }
+    } closes{w.a.it};
+    timer same(w.loop, delegate<void()>::to<&closer::on_timer>(closes));
+    same.arm_in(5s);
+    stranger s(w.loop);
+    subflow_diary diary;
+    w.a.it.adopt(std::move(s.subflow), "stranger", &diary, 3);
+    ASSERT_TRUE(w.run([&] { return !diary.gone.empty(); }));
+    EXPECT_EQ(w.loop.now(), instant{} + 5s);
+    w.idle(1s);
+    EXPECT_EQ(diary.gone.size(), 1u);
+}
+
 TEST(StripeHandshake, S20ANodeDoesNotTalkToItself) {
     world w;
     auto [p, q] = make_memory_pair(w.loop);

@@ -32,6 +32,7 @@ void joining_pipe::doom(error why) noexcept {
 
 joining_pipe::parts joining_pipe::take() {
     deadline_.cancel();
+    doomed_.cancel();
     duration rtt{0};
     // Within one turn of the loop time stands still: that is short, but not unknown.
     if (handshake_.done()) rtt = std::max<duration>(loop_.now() - hello_sent_, 1us);
