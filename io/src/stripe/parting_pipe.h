@@ -20,13 +20,15 @@ class parting_pipe {
                  gone call);
 
   private:
-    void on_pipe(io_flags risen);
+    void on_pipe(io_flags) { on_more(); }
+    void on_more();
     void on_deadline();
     bool over();
 
     std::unique_ptr<io_pipe> pipe_;
     chain rest_;
     timer deadline_;
+    deferred more_;  // a turn's share was dropped and there is more
     gone gone_;
 };
 
