@@ -1,5 +1,8 @@
 // Sessions and subflows: joining, dying, coming back, and ending.
 
+#include <libp/endian.h>
+#include <libp/stripe/wire.h>
+
 #include <algorithm>
 
 #include "stripe_node/world.h"
@@ -473,6 +476,54 @@ TEST(StripeHandshake, SessionsThatNobodyWouldMissMakeWay) {
     }
     EXPECT_LE(w.b.it.sessions(), 3u);
     EXPECT_FALSE(t.broken()) << "one with streams, or with subflows, stays";
+}
+
+// A pipe that is counted while it lives.
+class counted_pipe final : public forwarding_pipe {
+  public:
+    counted_pipe(std::unique_ptr<io_pipe> lower, std::size_t& count)
+        : forwarding_pipe(std::move(lower)), count_(count) {
+        ++count_;
+    }
+    ~counted_pipe() override { --count_; }
+
+  private:
+    std::size_t& count_;
+};
+
+// They are no session's any more, and shake no hands.
+TEST(StripeHandshake, ThoseWhoStayAfterTheirGoodbyeAreFew) {
+    world w;
+    std::size_t alive = 0, most = 0;
+    std::deque<std::unique_ptr<io_pipe>> stay;
+    const auto pass = [&](io_pipe& pipe, chain out) {
+        pipe.send(out);
+        w.idle(1ms);
+        chain in;
+        pipe.recv(in, 64 * kib);
+        return in;
+    };
+    for (int n = 0; n < 1000; ++n) {
+        auto [near, far] = make_memory_pair(w.loop);
+        w.b.it.adopt(std::make_unique<counted_pipe>(std::move(far), alive), "far");
+        hello who;
+        store_be32(who.who.node_id.data(), static_cast<std::uint32_t>(n));
+        store_be32(who.nonce.data(), static_cast<std::uint32_t>(n));
+        handshake shakes(w.loop.blocks(), who);
+        chain in = pass(*near, shakes.take_output());
+        ASSERT_FALSE(shakes.received(in));
+        shakes.accept();
+        chain last = shakes.take_output();
+        std::uint8_t goaway[wire::header_size];
+        wire::encode({.type = wire::type::goaway}, goaway);
+        last.append_copy(w.loop.blocks(), goaway);
+        pass(*near, std::move(last));
+        ASSERT_EQ(w.b.it.sessions(), 0u);
+        stay.push_back(std::move(near));
+        most = std::max(most, alive);
+    }
+    EXPECT_LE(most, 300u);
+    EXPECT_GE(most, 200u) << "an honest peer is let take its time";
 }
 
 // By whichever of both it is given up, it is given up once.

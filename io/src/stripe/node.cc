@@ -22,8 +22,9 @@ constexpr std::size_t ended_remembered = 256;
 constexpr std::size_t streams_ahead = 4;
 // How long a handshake has before it may have to make room for another.
 constexpr duration handshake_grace = 200ms;
-// How long a pipe that we closed may take to be gone, while the node goes on.
+// How long a pipe that we closed may take to be gone, while the node goes on, and how many may: the oldest goes for one more.
 constexpr duration parting_limit = 5s;
+constexpr std::size_t most_parting = 256;
 
 }  // namespace
 
@@ -292,6 +293,7 @@ void node::core::end_restarted(const identity& peer, const std::string& peer_ide
 }
 
 void node::core::part(std::unique_ptr<io_pipe> pipe, chain rest) {
+    if (!closing && parting.size() == most_parting) parting.erase(parting.begin());
     parting.push_back(
         std::make_unique<parting_pipe>(loop, std::move(pipe), std::move(rest), parting_limit,
                                        parting_pipe::gone::to<&core::on_parted>(*this)));
