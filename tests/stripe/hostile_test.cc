@@ -2,6 +2,9 @@
 
 #include "raw_peer.h"
 
+#include <chrono>
+#include <unordered_map>
+
 namespace libp::stripe {
 namespace {
 
@@ -340,6 +343,28 @@ TEST(hostile, a_peer_that_confirms_nothing_is_given_up) {
         ASSERT_LE(p.e.memory(), 1 * mib);
     }
     EXPECT_LT(rounds, 100000u);
+}
+
+// A table of streams that hashes their ids as the standard library does would have all of these in one bucket.
+TEST(hostile, no_choice_of_ids_is_slow) {
+    constexpr stream_id streams = 16384;
+    std::unordered_map<stream_id, int> table;
+    for (stream_id n = 0; n < streams; ++n)
+        table[n] = 0;
+    const auto buckets = static_cast<stream_id>(table.bucket_count());
+    const auto time_of = [&](stream_id step) {
+        raw_peer p({.max_streams = streams});
+        p.checked = false;
+        const auto began = std::chrono::steady_clock::now();
+        for (stream_id n = 1; n <= streams; ++n)
+            p.open(n * step);
+        for (stream_id n = 1; n <= streams; ++n)
+            p.send({.type = type::credit, .stream = n * step, .offset = 2 << 20});
+        EXPECT_EQ(p.e.open_streams(), streams);
+        return std::chrono::steady_clock::now() - began;
+    };
+    ASSERT_LT(std::uint64_t{streams} * 2 * buckets, UINT32_MAX);
+    EXPECT_LT(time_of(2 * buckets), 5 * time_of(2) + 100ms);
 }
 
 }  // namespace

@@ -27,8 +27,7 @@
 #include <deque>
 #include <map>
 #include <memory>
-#include <unordered_map>
-#include <unordered_set>
+#include <set>
 #include <vector>
 
 namespace libp::stripe {
@@ -204,8 +203,8 @@ struct engine::state {
     std::uint8_t rank_ = 0;     // of the subflows that are used now
     std::uint64_t turns_ = 0;   // round robin
     instant hurry_until_{};
-    instant now_;  // of the call that is being served
-    std::unordered_map<stream_id, std::unique_ptr<stream>> streams_;
+    instant now_;                                           // of the call that is being served
+    std::map<stream_id, std::unique_ptr<stream>> streams_;  // not hashed: the peer chooses ids
     stream_id next_own_;
     std::deque<advance> advances_;                     // to the peer's next streams, by id
     stream_id next_advanced_;                          // ids below it are used or among them
@@ -229,7 +228,7 @@ struct engine::state {
     std::size_t unconfirmed_resets_ = 0;  // queued or in flight
 
     std::deque<event> events_;
-    std::unordered_set<stream_id> muted_;  // aborted while events_ may still speak of them
+    std::set<stream_id> muted_;  // aborted while events_ may still speak of them
 
     std::size_t unsent_ = 0, retained_ = 0, waiting_bytes_ = 0, held_ = 0;
     std::size_t fresh_streams_ = 0;  // on interactive_ or bulk_

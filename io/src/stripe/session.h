@@ -25,9 +25,9 @@
 #include <libp/stripe/engine.h>
 #include <libp/stripe/node.h>
 
+#include <map>
 #include <memory>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -160,7 +160,7 @@ class session {
     path_watch paths_;
     instant look_again_at_{};
     std::vector<std::pair<double, subflow_driver*>> order_;  // of transmit(), while it runs
-    std::unordered_map<stream_id, striped_stream*> streams_;
+    std::map<stream_id, striped_stream*> streams_;
 
     deferred pump_;
     std::uint64_t pump_turn_ = 0;  // when pump_ was scheduled
