@@ -478,6 +478,27 @@ TEST(StripeHandshake, SessionsThatNobodyWouldMissMakeWay) {
     EXPECT_FALSE(t.broken()) << "one with streams, or with subflows, stays";
 }
 
+// The session that the newcomer ends counts no more: else it could not come before that is given up.
+TEST(StripeHandshake, ARestartedPeerFindsTheLastPlaceItsOwn) {
+    node_options named;
+    named.node_id.fill(7);
+    world w({.max_sessions = 1}, named);
+    w.join_many(1);
+    w.b.answer.fin = false;
+    talker& t = w.open({.to_send = 1000, .fin = false});
+    ASSERT_TRUE(w.run([&] { return !w.b.talkers.empty() && w.b.talkers[0]->received() == 1000; }));
+
+    node_end reborn(w.loop, named);
+    link& l = w.links.emplace_back(w.loop);
+    w.a.it.adopt(l.take_a(), "a");
+    reborn.it.adopt(l.take_b(), "b");
+    ASSERT_TRUE(w.run([&] { return t.broken(); }, 1s));
+    EXPECT_EQ(t.why(), error{reason::peer_restarted});
+    talker& again = w.open({.to_send = 1000});
+    EXPECT_TRUE(w.run([&] { return again.finished(); }));
+    EXPECT_EQ(w.a.it.sessions(), 1u);
+}
+
 // A pipe that is counted while it lives.
 class counted_pipe final : public forwarding_pipe {
   public:

@@ -50,8 +50,8 @@ struct node::core final : joining_pipe::judge, session::keeper {
     bool make_room();
     session* find(const session_key& key) noexcept;
     session* usable() noexcept;
-    session& begin_session(const handshake& h, const std::string& peer_identity);
-    void end_restarted(const identity& peer, const std::string& peer_identity);
+    session& begin_session(const joining_pipe& first);
+    void end_restarted(const joining_pipe& by);
     void take_new_instance() noexcept;
     void open_waiting();
     void on_parted(parting_pipe& p);
@@ -138,7 +138,9 @@ error node::core::hello_came(joining_pipe& j) {
     }
     if (subflows >= options.max_subflows) return {reason::limit};
     if (s) return {};
-    const auto taken = [](const auto& other) { return !other->over() && !other->vacant(); };
+    const auto taken = [&](const auto& other) {
+        return !other->over() && !other->vacant() && !other->is_before(h.peer().who, who_joins);
+    };
     const auto lasting = static_cast<std::size_t>(std::ranges::count_if(sessions, taken));
     if (lasting + begun.size() >= options.max_sessions) return {reason::limit};
     return {};
@@ -152,13 +154,12 @@ void node::core::shaken(joining_pipe& j) {
         return failed(j, {reason::session_lost});
     if (s && s->peer_identity() != j.pipe().peer_identity())
         return failed(j, {reason::auth_failed});
-    if (!s && !make_place()) return failed(j, {reason::limit});
-    std::unique_ptr<joining_pipe> joined = take(j);
     if (!s) {
-        const std::string peer = joined->pipe().peer_identity();
-        end_restarted(joined->greeting().peer().who, peer);
-        s = &begin_session(joined->greeting(), peer);
+        end_restarted(j);
+        if (!make_place()) return failed(j, {reason::limit});
+        s = &begin_session(j);
     }
+    std::unique_ptr<joining_pipe> joined = take(j);
     trouble = {};
     learn_path(joined->origin().path, joined->origin().route, joined->greeting().peer());
     s->join(joined->greeting().id(), joined->take(), std::move(joined->origin()));
@@ -254,12 +255,13 @@ session* node::core::usable() noexcept {
     return nullptr;
 }
 
-session& node::core::begin_session(const handshake& h, const std::string& peer_identity) {
+session& node::core::begin_session(const joining_pipe& first) {
+    const handshake& h = first.greeting();
     session_options s;
     s.share = shares.take();
     s.resume = options.resume;
     s.payload_crc = options.payload_crc;
-    s.peer_identity = peer_identity;
+    s.peer_identity = first.pipe().peer_identity();
     s.engine = options.engine;
     s.engine.scheduler = scheduler;
     s.engine.even = h.even();
@@ -281,14 +283,12 @@ session& node::core::begin_session(const handshake& h, const std::string& peer_i
 
 // The peer's new process knows nothing of the old session: there is nobody whom a new instance would tell. The session that is
 // about to begin has ours as it stands.
-void node::core::end_restarted(const identity& peer, const std::string& peer_identity) {
+void node::core::end_restarted(const joining_pipe& by) {
+    const identity& peer = by.greeting().peer().who;
+    const std::string identity = by.pipe().peer_identity();
     replacing = true;
-    for (std::size_t i = 0; i < sessions.size(); ++i) {
-        session& s = *sessions[i];
-        if (s.peer().node_id == peer.node_id && s.peer().instance != peer.instance &&
-            s.peer_identity() == peer_identity)
-            s.end({reason::peer_restarted});
-    }
+    for (std::size_t i = 0; i < sessions.size(); ++i)
+        if (sessions[i]->is_before(peer, identity)) sessions[i]->end({reason::peer_restarted});
     replacing = false;
 }
 

@@ -73,7 +73,11 @@ class session {
     // -- for the node ------------------------------------------------------------------------
 
     const session_key& key() const noexcept { return key_; }
-    const identity& peer() const noexcept { return peer_; }
+    // Of that peer, before it was restarted.
+    bool is_before(const identity& peer, const std::string& peer_identity) const noexcept {
+        return peer_.node_id == peer.node_id && peer_.instance != peer.instance &&
+               options_.peer_identity == peer_identity;
+    }
     std::size_t share() const noexcept { return options_.share; }
     const std::string& peer_identity() const noexcept { return options_.peer_identity; }
     // The same at both ends.
