@@ -3,6 +3,7 @@
 #include <libp/pipe_tls.h>
 
 #include <algorithm>
+#include <new>
 #include <tuple>
 #include <utility>
 
@@ -130,7 +131,7 @@ void tls_pipe::prepare() {
     const tls_call_scope scope(notes_);
     ssl_ = call().SSL_new(notes_.by.settings());
     bio_st* bio = ssl_ ? call().BIO_new(notes_.by.transport()) : nullptr;
-    check(bio != nullptr, "no memory for a TLS connection");
+    if (!bio) throw std::bad_alloc();
     call().BIO_set_init(bio, 1);
     call().SSL_set_bio(ssl_, bio, bio);
     if (is_client()) {

@@ -1,10 +1,9 @@
 #include "tls_settings.h"
 
-#include <libp/assert.h>
-
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <new>
 
 namespace libp {
 namespace {
@@ -285,7 +284,7 @@ thread_local tls_notes* tls_call_scope::current_ = nullptr;
 
 bio_method_st* make_tls_transport_method(const functions& call) {
     bio_method_st* method = call.BIO_meth_new(openssl::bio_type_source_sink, "libp pipe");
-    check(method != nullptr, "no memory for a BIO method");
+    if (!method) throw std::bad_alloc();
     call.BIO_meth_set_read_ex(method, transport_read);
     call.BIO_meth_set_write_ex(method, transport_write);
     call.BIO_meth_set_ctrl(method, transport_control);
