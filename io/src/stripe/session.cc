@@ -1,7 +1,5 @@
 #include "stripe/session.h"
 
-#include <libp/assert.h>
-#include <libp/crc32c.h>
 #include <libp/endian.h>
 
 #include <algorithm>
@@ -12,18 +10,8 @@ namespace {
 
 // Bytes that one pump() puts on all subflows together before others get their turn: this many batches for each.
 constexpr std::size_t batches_per_pump = 4;
-// How many subflows that died are remembered for tables.
-constexpr std::size_t dead_remembered = 64;
-// So many subflows that have drained may wait for their peers, each as long as its node lets it (node.cc).
-constexpr std::size_t most_parted = 16;
-constexpr duration parted_time = 5s;
 // A session without streams has nothing to resume: it waits only for a client that is about to come back.
 constexpr duration resume_when_idle = 5s;
-// How often, at most, input makes it look whether paths have changed.
-constexpr duration look_interval = 10ms;
-// What all subflows together owe an answer for that long, and say nothing, is a silent session.
-constexpr duration silent_after = 3s;
-constexpr duration silent_again = 2s;
 
 std::uint32_t number_of(const session_key& key) noexcept {
     std::uint32_t n = 0;
@@ -39,33 +27,7 @@ const char* end_of_session(error why, bool cut) noexcept {
     return why.why == reason::local_abort ? "drain_cut" : "session_lost";
 }
 
-// ... in words too, where it was not this end's own doing.
-void write_end(error why, auto&& write) {
-    if (!why || why.why == reason::local_abort)
-        write();
-    else
-        write(log_field("why", to_string(why)));
-}
-
 }  // namespace
-
-const char* end_of_subflow(error why, bool dialled) noexcept {
-    if (const char* known = end_word(why.why)) return known;
-    if (why.why == reason::local_abort) return "ok";
-    return dialled ? "upstream_rst" : "client_rst";
-}
-
-const char* name_of(subflow_state state) noexcept {
-    switch (state) {
-        case subflow_state::good:
-            return "up";
-        case subflow_state::suspect:
-            return "suspect";
-        case subflow_state::stale:
-            break;
-    }
-    return "stale";
-}
 
 std::string hex8(std::uint32_t n) {
     constexpr char digits[] = "0123456789abcdef";
@@ -98,165 +60,6 @@ session::session(event_loop& loop, const log& out, keeper& by, node::stream_hand
 // Of a session that is over nothing is left to break; of one whose node dies, everything.
 session::~session() {
     break_streams({reason::local_abort});
-}
-
-// -- subflows -------------------------------------------------------------------------------------
-
-bool session::has_subflow(subflow_id id) const noexcept {
-    const auto same = [id](const auto& s) { return s->id() == id; };
-    const auto was = [id](const subflow_info& s) { return s.id == id; };
-    return std::ranges::any_of(subflows_, same) || std::ranges::any_of(dead_, was);
-}
-
-void session::join(subflow_id id, joining_pipe::parts parts, subflow_origin origin) {
-    resume_.cancel();
-    chain first = std::move(parts.received);
-    const duration rtt = parts.rtt;
-    subflows_.push_back(
-        std::make_unique<subflow_driver>(loop_, *this, id, std::move(parts), std::move(origin)));
-    subflow_driver& s = *subflows_.back();
-    log_.write(log_level::info, "subflow",
-               {{"id", hex8(id)}, {"session", hex8(number_)}, {"path", s.path()}, {"state", "up"}});
-    engine_.subflow_up(id,
-                       {.payload_crc = options_.payload_crc && s.origin().path.payload_crc,
-                        .rank = s.origin().path.rank,
-                        .rtt = rtt,
-                        .path = crc32c(0, bytes_of(s.route()))},
-                       loop_.now());
-    s.start(std::move(first));
-    later();
-    if (subflow_owner* owner = s.origin().owner) owner->subflow_ready(s.origin().token);
-}
-
-void session::lose(subflow_driver& s, error why) {
-    if (s.dead()) return;
-    // One that ends behind the peer's goodbye was said goodbye to.
-    bury_stats(s, why.why == reason::peer_reset && engine_.peer_leaves() ? error{} : why);
-    engine_.subflow_down(s.id(), loop_.now());
-    s.die(why);
-    later();
-}
-
-void session::bury_stats(subflow_driver& s, error why) {
-    const subflow_stats stats = engine_.stats(s.id());
-    sent_ += stats.sent_bytes;
-    received_ += stats.received_bytes;
-    if (dead_.size() == dead_remembered) dead_.erase(dead_.begin());
-    dead_.push_back({s.id(), s.path(), stats, number_, false});
-    write_end(why, [&](auto&&... words) {
-        log_.write(log_level::info, "subflow",
-                   {{"id", hex8(s.id())},
-                    {"session", hex8(number_)},
-                    {"path", s.path()},
-                    {"state", "down"},
-                    {"end", end_of_subflow(why, s.origin().owner != nullptr)},
-                    {"sent", stats.sent_bytes},
-                    {"received", stats.received_bytes},
-                    {"resent", stats.resent},
-                    {"dur", seconds(loop_.now() - s.since())},
-                    words...});
-    });
-}
-
-void session::part_with(subflow_driver& s, error why, error told) {
-    bury_stats(s, told);
-    joining_pipe::parts rest = s.part(why);
-    keeper_.part(std::move(rest.pipe), std::move(rest.unsent));
-}
-
-// Not by a reset, as a rule: the confirmation that the peer waits for is on its way. But a peer that joins only to be drained is not waited for.
-void session::leave(subflow_driver& s) {
-    if (loop_.now() - parted_since_ > parted_time) {
-        parted_since_ = loop_.now();
-        parted_ = 0;
-    }
-    if (++parted_ > most_parted) return lose(s, {reason::local_abort});
-    part_with(s, {reason::local_abort}, {reason::local_abort});
-    engine_.subflow_down(s.id(), loop_.now());
-    later();
-}
-
-// One at a time, because the owner may come back with another subflow or take an owner out.
-void session::sweep() {
-    const auto dead = [](const auto& s) { return s->dead(); };
-    for (;;) {
-        const auto at = std::ranges::find_if(subflows_, dead);
-        if (at == subflows_.end()) return;
-        std::unique_ptr<subflow_driver> s = std::move(*at);
-        subflows_.erase(at);
-        const subflow_origin& from = s->origin();
-        if (from.owner) from.owner->subflow_gone(from.token, s->why());
-        loop_.retire(std::move(s));
-    }
-}
-
-void session::drop(const subflow_owner& owner, std::uint64_t token) {
-    for (const auto& s : subflows_)
-        if (s->origin().owner == &owner && s->origin().token == token)
-            engine_.drain(s->id(), loop_.now());
-    later();
-}
-
-compact_address session::peer_address() const noexcept {
-    for (const auto& s : subflows_)
-        if (!s->dead()) return s->origin().path.peer;
-    return {};
-}
-
-void session::set_scheduler(scheduler by) {
-    engine_.set_scheduler(by);
-    later();
-}
-
-std::uint64_t session::carried() const {
-    std::uint64_t n = sent_ + received_;
-    for (const auto& s : subflows_) {
-        if (s->dead()) continue;
-        const subflow_stats stats = engine_.stats(s->id());
-        n += stats.sent_bytes + stats.received_bytes;
-    }
-    return n;
-}
-
-void session::forget_owner(subflow_owner& owner) noexcept {
-    for (const auto& s : subflows_)
-        if (s->origin().owner == &owner) s->origin().owner = nullptr;
-}
-
-void session::look_at_paths() {
-    look_again_at_ = loop_.now() + look_interval;
-    std::vector<path_watch::sight> seen;
-    bool owed = false;
-    for (const auto& s : subflows_) {
-        if (s->dead()) continue;
-        seen.push_back({s->route(), engine_.stats(s->id()), loop_.now() - s->heard()});
-        owed = owed || seen.back().stats.in_flight > 0;
-    }
-    paths_.look(seen, loop_.now());
-    if (!owed)
-        silence_.cancel();
-    else if (!silence_.armed())
-        silence_.arm_in(silent_after);
-}
-
-void session::on_silence() {
-    instant heard = instant::min();
-    bool owed = false;
-    for (const auto& s : subflows_) {
-        if (s->dead()) continue;
-        heard = std::max(heard, s->heard());
-        owed = owed || engine_.stats(s->id()).in_flight > 0;
-    }
-    if (!owed) return;
-    const bool silent = loop_.now() - heard >= silent_after;
-    silence_.arm(silent ? loop_.now() + silent_again : heard + silent_after);
-    if (silent) keeper_.session_silent();
-}
-
-void session::list_subflows(std::vector<subflow_info>& to) const {
-    for (const auto& s : subflows_)
-        if (!s->dead()) to.push_back({s->id(), s->path(), engine_.stats(s->id()), number_, true});
-    to.insert(to.end(), dead_.begin(), dead_.end());
 }
 
 // -- streams --------------------------------------------------------------------------------------
@@ -431,29 +234,6 @@ void session::on_stream_opened(event& e) {
     streams_.emplace(e.id, s.get());
     log_stream(e.id, "opened by the peer", e.request);
     handler_(std::move(s), e.request);
-}
-
-void session::on_subflow_limited(const event& e) {
-    const auto at = std::ranges::find(subflows_, e.subflow, [](const auto& s) { return s->id(); });
-    if (at == subflows_.end() || (*at)->dead()) return;
-    const subflow_origin& from = (*at)->origin();
-    if (!from.owner) return;
-    // One that is limited in one direction is limited; nobody looks at a direction in which little is sent.
-    const subflow_stats stats = engine_.stats(e.subflow);
-    const auto either = [&](subflow_limit l) { return stats.limit == l || stats.peer_limit == l; };
-    subflow_limit limit = subflow_limit::unknown;
-    if (either(subflow_limit::window))
-        limit = subflow_limit::window;
-    else if (either(subflow_limit::path))
-        limit = subflow_limit::path;
-    if (log_.on(log_level::trace))
-        log_.write(log_level::trace, "subflow",
-                   {{"id", hex8(e.subflow)},
-                    {"session", hex8(number_)},
-                    {"limited", limit == subflow_limit::window ? "window"
-                                : limit == subflow_limit::path ? "path"
-                                                               : "no"}});
-    from.owner->subflow_limited(from.token, limit);
 }
 
 // -- the end --------------------------------------------------------------------------------------

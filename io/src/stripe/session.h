@@ -2,6 +2,9 @@
 
 // One session: an engine, the subflows that carry its frames, and the streams that use it.
 //
+//     session.cc           streams, driving the engine, and the end
+//     session_subflows.cc  subflows
+//
 //  -- when things happen --
 //
 // A subflow's input is given to the engine at once, and the events it causes raise the streams' flags, whose handlers run
@@ -39,6 +42,13 @@ namespace libp::stripe {
 
 // What a log line says of a subflow's end: the side that a connection was lost at is the client's, unless this end has dialled it.
 const char* end_of_subflow(error why, bool dialled) noexcept;
+// ... and in words too, where it was not this end's own doing.
+void write_end(error why, auto&& write) {
+    if (!why || why.why == reason::local_abort)
+        write();
+    else
+        write(log_field("why", to_string(why)));
+}
 
 struct session_options {
     engine_options engine;

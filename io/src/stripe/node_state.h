@@ -1,0 +1,77 @@
+#pragma once
+
+// The node's state, shared by the files that implement it:
+//
+//     node.cc          sessions, the streams that wait for one, and the public calls
+//     node_joining.cc  subflows on their way into a session
+
+#include <libp/log_quota.h>
+#include <libp/stripe/node.h>
+
+#include "stripe/joining_pipe.h"
+#include "stripe/memory_shares.h"
+#include "stripe/parting_pipe.h"
+#include "stripe/session.h"
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace libp::stripe {
+
+struct node::core final : joining_pipe::judge, session::keeper {
+    core(event_loop& l, const log& o, const node_options& opts, stream_handler handler);
+
+    // -- joining_pipe::judge
+    error hello_came(joining_pipe& j) override;
+    void shaken(joining_pipe& j) override;
+    void failed(joining_pipe& j, error why) override;
+    // -- session::keeper
+    void part(std::unique_ptr<io_pipe> pipe, chain rest) override;
+    void completed(striped_stream& s, chain unread) override;
+    void session_silent() override {
+        if (silence) silence();
+    }
+    void session_over(session& which) override;
+
+    void log_refusal(const subflow_origin& from, error why);
+    hello own_hello(const subflow_path& path) const;
+    static void learn_path(subflow_path& path, std::string& route, const hello& peer);
+    std::unique_ptr<joining_pipe> take(joining_pipe& j);
+    bool make_room();
+    session* find(const session_key& key) noexcept;
+    session* usable() noexcept;
+    session& begin_session(const joining_pipe& first);
+    void end_restarted(const joining_pipe& by);
+    void take_new_instance() noexcept;
+    void open_waiting();
+    void on_parted(parting_pipe& p);
+    void on_chores();
+    void on_close_limit();
+    bool make_place();
+
+    event_loop& loop;
+    const log& out;
+    const node_options options;
+    const stream_handler handler;
+    stripe::scheduler scheduler;  // of sessions to come
+    identity who;
+    memory_shares shares;
+    // Streams with unread bytes whose session is over. Before the sessions: they may add to it to their very end.
+    intrusive_list<striped_stream, &striped_stream::hook> outliving;
+    std::vector<std::unique_ptr<joining_pipe>> joining;
+    std::vector<std::unique_ptr<session>> sessions;  // oldest first; those that are over included
+    std::vector<std::unique_ptr<parting_pipe>> parting;
+    std::deque<session_key> ended;
+    intrusive_list<striped_stream, &striped_stream::hook> waiting;
+    timer close_limit;
+    deferred chores;  // reaps sessions that are over
+    log_quota refusals_logged{10};
+    error trouble{};
+    delegate<void()> closed, want, silence;
+    bool closing = false;
+    bool replacing = false;  // a session ends because another is about to begin
+};
+
+}  // namespace libp::stripe
