@@ -120,23 +120,32 @@ TEST(StripeStreams, AResetIsAnErrorAndNeverAnEnd) {
     }
 }
 
+// What was sent before it is lost, and that must not look like an end.
 TEST(StripeStreams, ARefusalHasAReason) {
     world w;
-    w.join_many(1);
+    w.join_many(2);
     w.b.accepts = false;
-    talker& t = w.open({.to_send = 10});
+    talker& t = w.open({.to_send = 1000});
     ASSERT_TRUE(w.run([&] { return t.broken(); }));
     EXPECT_FALSE(t.pipe().has(io_flag::ready));
     EXPECT_EQ(t.why(), error{reason::permission});
+    EXPECT_FALSE(t.fin_received());
     EXPECT_EQ(w.b.talkers[0]->why(), error{reason::permission});
+    EXPECT_TRUE(w.run([&] { return w.a.it.flushed() && w.b.it.flushed(); }));
 }
+
+// A session in which a stream has been answered, and stays open.
+struct in_use : world {
+    in_use() {
+        join_many(2);
+        EXPECT_TRUE(run([&] { return first.pipe().has(io_flag::ready); }));
+    }
+    talker& first = open({.to_send = 10, .fin = false});
+};
 
 // So that who speaks first need not wait for an answer: a whole round trip.
 TEST(StripeStreams, WhatIsSentAtOnceArrivesWithTheOpen) {
-    world w;
-    w.join_many(2);
-    talker& first = w.open({.to_send = 10, .fin = false});
-    ASSERT_TRUE(w.run([&] { return first.pipe().has(io_flag::ready); }));
+    in_use w;
     w.b.answers = false;
     const std::uint64_t much = 100'000;
     talker& t = w.open({.to_send = much});
@@ -152,17 +161,6 @@ TEST(StripeStreams, WhatIsSentAtOnceArrivesWithTheOpen) {
     ASSERT_TRUE(w.run([&] { return far.fin_received(); }));
     EXPECT_EQ(far.received(), much);
     EXPECT_TRUE(far.exact());
-}
-
-TEST(StripeStreams, WhatWasSentBeforeARefusalIsLostAndSaysSo) {
-    world w;
-    w.join_many(2);
-    w.b.accepts = false;
-    talker& t = w.open({.to_send = 1000});
-    ASSERT_TRUE(w.run([&] { return t.broken(); }));
-    EXPECT_EQ(t.why(), error{reason::permission});
-    EXPECT_FALSE(t.fin_received());
-    EXPECT_TRUE(w.run([&] { return w.a.it.flushed() && w.b.it.flushed(); }));
 }
 
 // The acceptor has ended with the stream before its answer came, and the subflow that the answer was on dies.
@@ -192,8 +190,7 @@ TEST(StripeStreams, AResponseOutlivesTheAnswerThatItOvertook) {
 }
 
 TEST(StripeStreams, AnAnswerThatDoesNotComeInTimeIsABreakAtBothEnds) {
-    world w;
-    w.join_many(2);
+    in_use w;
     talker& answered = w.open({.to_send = 10, .fin = false}, 2s);
     ASSERT_TRUE(w.run([&] { return answered.pipe().has(io_flag::ready); }));
     w.b.answers = false;
@@ -210,17 +207,14 @@ TEST(StripeStreams, AnAnswerThatDoesNotComeInTimeIsABreakAtBothEnds) {
 }
 
 TEST(StripeStreams, ATargetThatIsNotAllowedCostsThatStreamAlone) {
-    world w;
-    w.join_many(2);
-    talker& other = w.open({.to_send = 10, .fin = false});
-    ASSERT_TRUE(w.run([&] { return other.pipe().has(io_flag::ready); }));
+    in_use w;
     w.b.accepts = false;
     w.b.refusal = reason::not_allowed;
     talker t(w.loop, w.a.it.open_stream({"10.0.0.1:22"}, 1s), {.to_send = 10});
     ASSERT_TRUE(w.run([&] { return t.broken(); }));
     EXPECT_EQ(t.why(), error{reason::not_allowed});
     EXPECT_FALSE(t.pipe().has(io_flag::ready));
-    EXPECT_FALSE(other.broken());
+    EXPECT_FALSE(w.first.broken());
 }
 
 // The request waits along with its stream; what is in it is any bytes to the node.
