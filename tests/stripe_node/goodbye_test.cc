@@ -173,6 +173,23 @@ TEST(StripeGoodbye, StreamsOutliveTheirNode) {
     EXPECT_TRUE(t.saw_broken());
 }
 
+TEST(StripeGoodbye, ANodeMayBeDestroyedOnceItIsClosed) {
+    world w;
+    log quiet;
+    auto brief = std::make_unique<node>(w.loop, quiet, node_options{});
+    struct {
+        std::unique_ptr<node>& of;
+        void on_closed() { of.reset(); }
+    } end{brief};
+    auto [near, far] = make_memory_pair(w.loop);
+    brief->adopt(std::move(near), "near");
+    w.b.it.adopt(std::move(far), "far");
+    ASSERT_TRUE(w.run([&] { return w.b.it.sessions() == 1; }));
+    brief->close(delegate<void()>::to<&decltype(end)::on_closed>(end));
+    EXPECT_TRUE(w.run([&] { return !brief; }, 100ms));
+    EXPECT_EQ(w.b.it.sessions(), 0u);
+}
+
 TEST(StripeGoodbye, TheLimitOfAGoodbyeAndAnEndOfASubflowInOneTurn) {
     world w;
     w.join_many(1);

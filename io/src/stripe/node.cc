@@ -29,6 +29,7 @@ node::core::core(event_loop& l, const log& o, const node_options& opts, stream_h
       shares(opts.memory_budget, opts.max_sessions),
       close_limit(l, delegate<void()>::to<&core::on_close_limit>(*this)),
       chores(l, delegate<void()>::to<&core::on_chores>(*this)) {
+    check(opts.max_subflows <= 64, "a session has at most 64 subflows");
     who.node_id = opts.node_id;
     if (who.node_id == decltype(who.node_id){}) fill_random(who.node_id);
     take_new_instance();
@@ -205,7 +206,7 @@ void node::forget_owner(subflow_owner& owner) {
     for (const auto& j : core_->joining)
         if (j->origin().owner == &owner) j->origin().owner = nullptr;
     for (const auto& s : core_->sessions)
-        if (s) s->forget_owner(owner);
+        s->forget_owner(owner);
 }
 
 void node::drop(const subflow_owner& owner, std::uint64_t token) {

@@ -236,6 +236,8 @@ class engine {
 
     // -- streams -------------------------------------------------------------------------------
 
+    // An id that is dead, or never was, is legal everywhere: write() and read() say broken, the others do nothing.
+
     // A new stream; bytes may be written at once, as many before stream_ready as the peer's initial credit, or its credit in advance, allows.
     // 0: too many streams, or the session is broken.
     stream_id open(const open_request& request, instant now);

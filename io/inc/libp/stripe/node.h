@@ -111,7 +111,7 @@ struct node_options {
     duration handshake_timeout{5s};
     duration resume{60s};
     std::size_t max_handshakes = 64;
-    std::size_t max_subflows = 64;  // of a session
+    std::size_t max_subflows = 64;  // of a session; 64 is the most there may be
     std::size_t max_sessions = 256;
     bool payload_crc = true;
 };
@@ -145,6 +145,7 @@ class node {
 
     // Streams are open, or wait for a session.
     bool in_use() const;
+    // Neither of these two may destroy the node; anything else is legal there.
     // Called, from the loop or from within open_stream(), when a stream begins to wait for a session: whoever waits to dial had better do it now.
     void on_want(delegate<void()> call);
     // Called when all subflows of a session have been silent for 3 s though they owe an answer, and every 2 s while that lasts: a new
@@ -156,8 +157,8 @@ class node {
     void connect_failed(error why);
 
     // The clean end: breaks what streams are left (local_abort), waits until the peers know of those that ended how they did, says goodbye on every
-    // subflow behind what was queued there, and calls `done` when all are gone; after `limit` whatever is left is cut. Adopts nothing from
-    // here on. Once more with a shorter limit: hurries. Destroying a node without it resets its subflows: its peers wait for it to come back.
+    // subflow behind what was queued there, and calls `done`, from the loop, when all are gone; after `limit` whatever is left is cut. `done` may destroy
+    // the node. Adopts nothing from here on. Once more with a shorter limit: hurries. Destroying a node without it resets its subflows: its peers wait for it to come back.
     void close(delegate<void()> done, duration limit = 2s);
 
     // Which subflow carries what, from now on: in all sessions, and those to come; or in the one of that number, if there is one.
