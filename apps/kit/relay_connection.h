@@ -38,9 +38,13 @@ class relay_connection {
 
     // Bytes from the client to the target, and back.
     std::uint64_t up() const noexcept { return bridge_ ? bridge_->bytes_a_to_b() : 0; }
+    std::uint64_t down() const noexcept { return bridge_ ? bridge_->bytes_b_to_a() : 0; }
+    // Whom it broke at, if that was the client; empty: it was not.
+    std::string broken_client() const {
+        return bridge_ && bridge_->end().side == bridge_side::a ? src_.to_string() : "";
+    }
     // It had got as far as the far end, even if that has not answered.
     bool joined() const noexcept { return bridge_.has_value(); }
-    std::uint64_t down() const noexcept { return bridge_ ? bridge_->bytes_b_to_a() : 0; }
 
     // In its lines' id.
     std::uint32_t number() const noexcept { return number_; }

@@ -173,7 +173,9 @@ int run_relay(const relay_plan& plan) {
 
     exit_code code = life.run(server);
     if (settings.once)
-        report_session(plan.program, far.name(), code, server.last_error(), tls.last_refusal());
+        report_session(plan.program,
+                       server.last_client().empty() ? far.name() : server.last_client(), code,
+                       server.last_error(), tls.last_refusal());
     return static_cast<int>(code);
 }
 

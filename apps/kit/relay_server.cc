@@ -69,6 +69,7 @@ void relay_server::ended(relay_connection& which, exit_code status, error why) {
     if (why) ++failed_;
     last_exit_ = status;
     last_error_ = why;
+    last_client_ = which.broken_client();
     last_joined_ = which.joined();
     --live_;
     which.on_list.unlink();

@@ -60,6 +60,8 @@ class relay_server {
     // How the last connection that ended went.
     exit_code last_exit() const noexcept { return last_exit_; }
     error last_error() const noexcept { return last_error_; }
+    // ... at whom, if that was the client; empty: it was not.
+    const std::string& last_client() const noexcept { return last_client_; }
     // ... and whether it had got as far as the far end.
     bool last_joined() const noexcept { return last_joined_; }
     // The numbers so far, as a line of the log.
@@ -102,6 +104,7 @@ class relay_server {
     std::uint64_t up_ = 0, down_ = 0;  // of connections that ended
     exit_code last_exit_ = exit_code::ok;
     error last_error_{};
+    std::string last_client_;
     bool last_joined_ = false;
     bool finishing_ = false;
     bool paused_ = false;

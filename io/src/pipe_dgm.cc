@@ -1,4 +1,5 @@
 #include <libp/assert.h>
+#include <libp/endian.h>
 #include <libp/pipe_dgm.h>
 #include <libp/pipe_state.h>
 #include <libp/varint.h>
@@ -41,6 +42,7 @@ class dgm_pipe final : public io_pipe {
 
     bool whole_datagram();
     bool is_tls_alert() const noexcept;
+    bool is_tls_greeting(std::size_t size) const noexcept;
     void pull();
     void flush();
     void on_lower(io_flags risen);
@@ -56,7 +58,8 @@ class dgm_pipe final : public io_pipe {
     std::size_t length_ = 0;
     bool have_length_ = false;
     input input_ = input::open;
-    bool fresh_ = true;  // no datagram has come
+    bool fresh_ = true;     // no datagram has come
+    bool greeted_ = false;  // the first was as a TLS client's greeting is
 
     chain out_;  // the rest of the datagram the lower pipe took only part of
 };
@@ -77,7 +80,7 @@ io_result dgm_pipe::recv(chain& to, std::size_t) {
     if (whole_datagram()) {
         const std::size_t n = std::exchange(length_, 0);
         have_length_ = false;
-        fresh_ = false;
+        if (std::exchange(fresh_, false)) greeted_ = is_tls_greeting(n);
         in_.move_front(to, n);
         // The rest may be no whole datagram: then the next recv says again.
         const bool more = !in_.empty() || lower_->has(io_flag::readable) || input_ != input::open;
@@ -117,6 +120,14 @@ bool dgm_pipe::is_tls_alert() const noexcept {
            in_.copy_out(said) == sizeof said && std::equal(said, said + 5, tls_alert + 1);
 }
 
+// The first datagram, of that size, is how a TLS client begins: a handshake record (22, its "length"), of some version 3.x, that holds
+// all of a ClientHello (1).
+bool dgm_pipe::is_tls_greeting(std::size_t size) const noexcept {
+    std::uint8_t said[8] = {};
+    return size == 22 && in_.copy_out(said) == sizeof said && said[0] == 3 && said[1] <= 3 &&
+           said[4] == 1 && said[5] == 0 && load_be16(said + 6) + 4 == load_be16(said + 2);
+}
+
 // Receives from below until there is a whole datagram, or no more for now, or for ever.
 void dgm_pipe::pull() {
     while (input_ == input::open && !whole_datagram() && input_ == input::open) {
@@ -130,7 +141,7 @@ void dgm_pipe::pull() {
                 if (in_.empty() && !have_length_)
                     input_ = input::fin;
                 else
-                    give_up({is_tls_alert() ? reason::tls_wanted : reason::truncated});
+                    give_up({reason::truncated});
                 break;
             case io_status::broken:
                 fail_with(r.why);
@@ -211,7 +222,9 @@ void dgm_pipe::follow_lower() {
 void dgm_pipe::fail_with(error e) {
     if (has(io_flag::broken)) return;
     out_.clear();
-    state_.break_with(is_tls_alert() ? error{reason::tls_wanted} : e);
+    // What goes wrong behind a greeting was never datagrams.
+    const bool is_tls = is_tls_alert() || (greeted_ && e.why != reason::local_abort);
+    state_.break_with(is_tls ? error{reason::tls_wanted} : e);
     if (!has(io_flag::fin_rcvd)) state_.raise(io_flag::readable);
 }
 

@@ -236,7 +236,7 @@ TEST_F(tls_options_test, an_end_without_tls_and_one_with_say_so) {
     };
     for (const std::string program : {"tcp-proxy", "tcp-striper"}) {
         for (const pair& p : pairs) {
-            // To datagrams a greeting is a few of them and then nonsense: all there is to see is a reset.
+            // To datagrams a greeting is a few of them and then nonsense: all that this end sees is a reset.
             if (p.far.empty() && program == "tcp-proxy") continue;
             test_listener target;
             words s{"-s", "127.0.0.1:0", target.address()};
@@ -255,6 +255,24 @@ TEST_F(tls_options_test, an_end_without_tls_and_one_with_say_so) {
             EXPECT_NE(said.find(p.hint), std::string::npos) << said;
         }
     }
+}
+
+TEST_F(tls_options_test, datagrams_that_are_a_tls_greeting_are_called_that) {
+    if (!have_library()) GTEST_SKIP() << "no TLS library";
+    test_listener target;
+    spawned_program far({.program = "tcp-proxy",
+                         .arguments = {"-1", "-s", "127.0.0.1:0", target.address()},
+                         .announce = true});
+    spawned_program near({.program = "tcp-proxy",
+                          .arguments = {"-1", "-c", "127.0.0.1:0", far.wait_announced(), "--tls",
+                                        "--insecure", "--handshake-timeout=300ms"},
+                          .announce = true});
+    test_socket client = test_socket::connect(near.wait_announced());
+    EXPECT_EQ(far.wait_exit(), 77);
+    EXPECT_NE(far.errors().find("end=auth_failed"), std::string::npos) << far.errors();
+    EXPECT_NE(far.errors().find(": the other end wants TLS\n  hint: "), std::string::npos)
+        << far.errors();
+    EXPECT_EQ(far.errors().find("auth: " + target.address()), std::string::npos) << far.errors();
 }
 
 // A flood of strangers who say nothing of use: most are turned away unheard, and the log says so in a line or two.

@@ -138,6 +138,37 @@ TEST_F(pipe_dgm_test, a_fin_at_any_byte_inside_is_truncated_and_between_is_a_fin
     }
 }
 
+// A greeting is a datagram of 22 bytes and then nonsense. Whatever that ends in, it is said what it was; and of nothing else.
+TEST_F(pipe_dgm_test, a_tls_client_is_told_from_its_greeting) {
+    const std::string greeting =
+        std::string("\x16\3\1\0\x64\1\0\0\x60\3\3", 11) + std::string(12, 'r');
+    const auto outcome = [&](std::string said, auto end) {
+        make();
+        say(said);
+        EXPECT_TRUE(recv(text).ok());
+        EXPECT_EQ(text, said.substr(1, 22));
+        end();
+        turn();
+        while (recv(text).ok()) {
+        }
+        return pipe->why().why;
+    };
+    const auto oversize = [&] { say("\xff\xff\xff\xff\xff\xff\xff\xff"); };
+    const auto cut = [&] { say("\x20"), wire->send_fin(); };
+    const auto reset = [&] { wire->reset(); };
+    EXPECT_EQ(outcome(greeting, oversize), reason::tls_wanted);
+    EXPECT_EQ(outcome(greeting, cut), reason::tls_wanted);
+    EXPECT_EQ(outcome(greeting, reset), reason::tls_wanted);
+    EXPECT_EQ(outcome(greeting, [&] { wire->send_fin(); }), reason::none);
+    EXPECT_EQ(outcome(greeting, [&] { pipe->reset(); }), reason::local_abort);
+    for (const auto& [at, other] : {std::pair(1, '\2'), {2, '\4'}, {4, '\x63'}, {5, '\2'}}) {
+        std::string close_to_it = greeting;
+        close_to_it[static_cast<std::size_t>(at)] = other;
+        EXPECT_EQ(outcome(close_to_it, oversize), reason::oversize) << at;
+        EXPECT_EQ(outcome(close_to_it, cut), reason::truncated) << at;
+    }
+}
+
 TEST_F(pipe_dgm_test, whole_datagrams_stay_readable_when_the_pipe_below_breaks) {
     make();
     say("\1a\1b\1c\5par");

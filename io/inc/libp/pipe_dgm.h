@@ -5,7 +5,8 @@
 //
 // A zero-length datagram is legal and arrives as one. A length above the bound breaks the pipe with
 // `oversize` before a byte of it is stored; a stream below that ends inside a datagram is `truncated`, a
-// break and never a FIN (or `tls_wanted`, where it is a TLS server's alert that came in the place of the first). FINs pass straight through, behind what was sent.
+// break and never a FIN. FINs pass straight through, behind what was sent. A peer that speaks TLS is told from the first that it says, an
+// alert or a client's greeting: what it breaks with is `tls_wanted`.
 //
 // Nothing is copied but the length: a datagram is received as the slices the pipe below delivered. Memory held: one unfinished datagram
 // (at most max_datagram) plus one read, and on the sending side one datagram that the pipe below took only part of;
