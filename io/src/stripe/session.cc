@@ -84,6 +84,22 @@ void session::log_stream(stream_id id, const char* state, const open_request& re
                 {"target", request.target.empty() ? "-" : request.target}});
 }
 
+// What became of them, where there were any.
+void session::log_datagrams() const {
+    const datagram_stats d = engine_.datagrams();
+    if (d.sent + d.late + d.overrun + d.received == 0) return;
+    log_.write(log_level::info, "datagrams",
+               {{"session", hex8(number_)},
+                {"sent", d.sent},
+                {"copies", d.copies},
+                {"late", d.late},
+                {"overrun", d.overrun},
+                {"unsure", d.unsure},
+                {"received", d.received},
+                {"repeated", d.repeated},
+                {"unread", d.unread}});
+}
+
 void session::forget(stream_id id) noexcept {
     streams_.erase(id);
     if (subflows_.empty()) later();  // it may have been the last to wait for one
@@ -280,6 +296,7 @@ void session::end(error why) {
     timer_.cancel();
     resume_.cancel();
     silence_.cancel();
+    log_datagrams();
     write_end(told, [&](auto&&... words) {
         log_.write(cut_ > 0 ? log_level::warn : log_level::info, "session",
                    {{"id", hex8(number_)},

@@ -142,6 +142,7 @@ class session {
     void settle();
     void dispatch(event& e);
     void log_stream(stream_id id, const char* state, const open_request& request) const;
+    void log_datagrams() const;
     void on_stream_opened(event& e);
     void on_subflow_limited(const event& e);
     void sweep();
