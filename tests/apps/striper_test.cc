@@ -135,6 +135,19 @@ TEST(tcp_striper, stdin_to_nowhere_is_69) {
         << r.errors;
 }
 
+// Its connections are taken, by the kernel, and nobody speaks.
+TEST(tcp_striper, stdin_to_a_server_that_is_silent_times_out) {
+    test_listener silent;
+    const run_result r =
+        run_program("tcp-striper", {"--connect-timeout=300ms", "-c", "-", silent.address()});
+    EXPECT_EQ(r.status, 69);
+    EXPECT_NE(r.errors.find(" end=connect_timeout "), std::string::npos) << r.errors;
+    EXPECT_NE(r.errors.find("tcp-striper: error: connect: " + silent.address() + ": timed out\n"),
+              std::string::npos)
+        << r.errors;
+    EXPECT_EQ(r.errors.find("state=refused"), std::string::npos) << "nobody was: " << r.errors;
+}
+
 // Not the path is to blame: it led to the server.
 TEST(tcp_striper, stdin_to_a_target_that_cannot_be_reached_says_so) {
     refusing_port nobody;

@@ -96,7 +96,7 @@ void node::core::failed(joining_pipe& j, error why) {
     if (owner) owner->subflow_gone(token, why);
 }
 
-// Whoever dials bounds himself; strangers do not.
+// Whoever dials bounds himself; strangers do not. Nobody was refused where we left before it had begun.
 void node::core::log_refusal(const subflow_origin& from, error why) {
     if (!from.owner) {
         const auto [may_log, left_out] = refusals_logged.ask(loop.now());
@@ -107,7 +107,7 @@ void node::core::log_refusal(const subflow_origin& from, error why) {
     }
     out.write(log_level::info, "subflow",
               {{"path", from.path.name},
-               {"state", "refused"},
+               {"state", why.why == reason::local_abort ? "down" : "refused"},
                {"end", end_of_subflow(why, from.owner != nullptr)},
                {"why", to_string(why)}});
 }
