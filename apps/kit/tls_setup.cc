@@ -20,6 +20,14 @@ std::string either(const layer_spec& layer, std::string_view key, const std::str
     return value ? *value : otherwise;
 }
 
+// Says whom to trust without keys, and so takes no part in the program's.
+bool trusts_by_itself(const layer_spec& layer) {
+    constexpr std::string_view ways[] = {"cert", "ca", "client-ca", "pin"};
+    return !layer.find("psk") &&
+           (says_yes(layer, "insecure", false) ||
+            std::ranges::any_of(ways, [&](std::string_view w) { return layer.find(w); }));
+}
+
 tls_options options_of(const layer_spec& layer, bool server, const tls_settings& settings,
                        const std::string& protocol) {
     tls_options o;
@@ -35,9 +43,7 @@ tls_options options_of(const layer_spec& layer, bool server, const tls_settings&
             if (option.key == "pin") o.pins.push_back(*tls_pin::parse(option.value));
     }
     o.verify = !says_yes(layer, "insecure", settings.insecure);
-    o.shared_keys = either(layer, "psk", settings.psk_file);
-    // A certificate of its own means that a stack does not take part in the program's shared keys.
-    if (!layer.find("psk") && layer.find("cert")) o.shared_keys.clear();
+    o.shared_keys = trusts_by_itself(layer) ? "" : either(layer, "psk", settings.psk_file);
     o.allow_tls12 = says_yes(layer, "tls12", settings.allow_tls12);
     o.protocol = protocol;
     return o;
@@ -75,6 +81,26 @@ const char* what_helps(error why) {
     return "";
 }
 
+// Of a stack's own layer: what says nothing there.
+startup_result check_layer(const stack_spec& at, bool server, const tls_settings& settings) {
+    const layer_spec* layer = at.filter("tls");
+    if (!layer) return std::nullopt;
+    const auto refused = [&](const layer_option& o, const char* why) {
+        return startup_error{exit_code::config,
+                             "spec: '" + o.key + "' of 'tls' over " + at.address.to_string() + why,
+                             {}};
+    };
+    const bool keys = !options_of(*layer, server, settings, {}).shared_keys.empty();
+    for (const layer_option& o : layer->options) {
+        if (server && (o.key == "ca" || o.key == "name" || o.key == "insecure"))
+            return refused(o, " is for the end that connects");
+        if (!server && o.key == "client-ca") return refused(o, " is for the end that listens");
+        if (keys && o.key != "psk" && o.key != "name")
+            return refused(o, " says nothing beside a shared key");
+    }
+    return std::nullopt;
+}
+
 }  // namespace
 
 bool tls_settings::any() const noexcept {
@@ -100,6 +126,10 @@ startup_result check_tls_used(const tls_settings& settings, std::span<const stac
                                "in a relay say which: tls+tcp://HOST:PORT as LISTEN or as TARGET");
         return usage_error("options for TLS, but no TLS: add --tls");
     }
+    for (const stack_spec& at : listening)
+        if (auto e = check_layer(at, true, settings)) return e;
+    for (const stack_spec& at : connecting)
+        if (auto e = check_layer(at, false, settings)) return e;
     if (!server && !settings.client_authorities.empty())
         return usage_error("--client-ca is for the end that listens",
                            "for the one that connects: --ca FILE");
@@ -109,13 +139,16 @@ startup_result check_tls_used(const tls_settings& settings, std::span<const stac
                                           std::pair(settings.insecure, "--insecure")})
             if (given) return usage_error(std::string(name) + " is for the end that connects");
     }
-    // A layer with a certificate of its own takes no part in the keys, and may want the rest.
+    if (settings.psk_file.empty()) return std::nullopt;
     const auto apart = [](const stack_spec& s) {
         const layer_spec* tls = s.filter("tls");
-        return tls && tls->find("cert");
+        return tls && (tls->find("psk") || trusts_by_itself(*tls));
     };
-    if (settings.psk_file.empty() || std::ranges::any_of(listening, apart) ||
-        std::ranges::any_of(connecting, apart))
+    const auto takes_part = [&](const stack_spec& s) { return s.filter("tls") && !apart(s); };
+    if (std::ranges::none_of(listening, takes_part) && std::ranges::none_of(connecting, takes_part))
+        return usage_error("--psk-file says nothing where each 'tls' says itself whom to trust");
+    // Those that take no part may want the rest.
+    if (std::ranges::any_of(listening, apart) || std::ranges::any_of(connecting, apart))
         return std::nullopt;
     for (const auto& [given, name] :
          {std::pair(!settings.certificate.empty(), "--cert"),

@@ -122,6 +122,19 @@ TEST_F(tls_options_test, mistakes_have_their_status) {
         {{"-s", "127.0.0.1:0", "--psk-file", folder + "/none"}, 78, "no such file"},
         {{"-s", "127.0.0.1:0", "--psk-file", folder}, 78, "cannot be read"},
         {{"-s", "127.0.0.1:0", "--psk-file", huge}, 78, "too large"},
+        {{"-c", "127.0.0.1:0", "tls,ca=x+tcp://a:1", "--psk-file", bad},
+         2,
+         "--psk-file says nothing where"},
+        {{"-c", "127.0.0.1:0", "tls,tls12+tcp://a:1", "--psk-file", bad},
+         78,
+         "spec: 'tls12' of 'tls' over a:1 says nothing beside a shared key\n"},
+        {{"-c", "127.0.0.1:0", "tls,psk=k,ca=x+tcp://a:1"},
+         78,
+         "spec: 'ca' of 'tls' over a:1 says nothing beside a shared key\n"},
+        {{"-r", "tls,cert=x,ca=y+tcp://127.0.0.1:0", "a:1"},
+         78,
+         "spec: 'ca' of 'tls' over 127.0.0.1:0 is for the end that connects\n"},
+        {{"-r", "127.0.0.1:0", "tls,client-ca=x+tcp://a:1"}, 78, " is for the end that listens\n"},
         {{"-s", "127.0.0.1:0", "--tls"}, 78, "needs a certificate"},
         {{"-s", "127.0.0.1:0", "--tls", "--cert", bad}, 78, "no certificate"},
     };
@@ -159,6 +172,24 @@ TEST_F(tls_options_test, explains_who_is_trusted) {
         "tcp-striper", {"-c", ":9", "a:1", "--psk-file", folder + "/none", "--explain"});
     EXPECT_EQ(r.status, 78);
     EXPECT_NE(r.errors.find("no such file"), std::string::npos) << r.errors;
+}
+
+// Keys for the pair, authorities for whoever is behind it: what a stack says of whom it trusts goes before --psk-file.
+TEST_F(tls_options_test, a_stack_that_says_whom_it_trusts_takes_no_part_in_the_keys) {
+    if (!have_library()) GTEST_SKIP() << "no TLS library";
+    const std::string key = key_file("key", std::string(64, '1'));
+    const std::string pin = tls_pin{}.to_string();
+    for (const auto& [said, trusted] :
+         {std::pair(std::string("insecure"), "tls (insecure: any server) over tcp a:1,"),
+          std::pair("pin=" + pin, "tls (the server that is pinned) over tcp a:1,")}) {
+        const run_result r =
+            run_program("tcp-striper",
+                        {"-s", ":9", "--psk-file", key, "tls," + said + "+tcp://a:1", "--explain"});
+        EXPECT_EQ(r.status, 0) << r.errors;
+        EXPECT_NE(r.output.find("listens   tls (keys of " + key + ") over"), std::string::npos)
+            << r.output;
+        EXPECT_NE(r.output.find(trusted), std::string::npos) << r.output;
+    }
 }
 
 TEST_F(tls_options_test, keygen_makes_a_line_for_a_key_file) {
