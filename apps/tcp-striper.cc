@@ -190,6 +190,8 @@ int client(const striper_settings& settings, const std::vector<std::string>& ope
     stripe_client_plan plan{program, {}, {}, {}, settings.target, settings.stripe};
     const tls_settings& tls = settings.stripe.common.tls;
     if (auto e = parse_listen(settings.listen[0], "55555", true, plan.listen)) return finish(e);
+    // stdin and stdout are one connection, and no more.
+    if (plan.listen.base == stack_spec::base_kind::stdio) plan.settings.common.once = true;
     for (const std::string& text : operands) {
         stack_spec spec;
         stripe::path path;

@@ -42,6 +42,22 @@ startup_error cannot_bind(const socket_address& at, const error& e, char letter)
 
 }  // namespace
 
+startup_result addresses_to_bind(const stack_spec& at, std::vector<socket_address>& to) {
+    const auto failed = [&at](exit_code code, const error& why) {
+        return startup_error{code, "listen: " + at.address.to_string() + ": " + to_string(why), {}};
+    };
+    if (at.address.is_unix()) {
+        const auto path = socket_address::from_path(at.address.unix_path);
+        if (!path) return failed(exit_code::cannot_bind, path.error());
+        to = {*path};
+        return std::nullopt;
+    }
+    auto found = resolve_now(at.address.where.host, at.address.where.port, true);
+    if (!found) return failed(exit_code::no_host, found.error());
+    to = *std::move(found);
+    return std::nullopt;
+}
+
 listeners::listeners(event_loop& loop, const log& out, const stack_spec& at, const tcp_options& tcp,
                      arrival arrived, const stack_tls& tls, const bounds& most)
     : loop_(loop),
@@ -71,24 +87,10 @@ startup_result listeners::bind(const socket_address& at, char letter, error& why
 }
 
 startup_result listeners::open(char letter) {
-    if (spec_.address.is_unix()) {
-        auto at = socket_address::from_path(spec_.address.unix_path);
-        if (!at)
-            return startup_error{
-                exit_code::cannot_bind,
-                "listen: " + spec_.address.unix_path + ": " + to_string(at.error()),
-                {}};
-        error why;
-        return bind(*at, letter, why);
-    }
-    const host_port& where = spec_.address.where;
-    auto found = resolve_now(where.host, where.port, true);
-    if (!found)
-        return startup_error{exit_code::no_host,
-                             "listen: " + where.to_string() + ": " + to_string(found.error()),
-                             {}};
+    std::vector<socket_address> found;
+    if (auto e = addresses_to_bind(spec_, found)) return e;
     startup_result skipped;
-    for (const socket_address& at : *found) {
+    for (const socket_address& at : found) {
         error why;
         startup_result failed = bind(at, letter, why);
         if (failed && !not_here(why)) return failed;

@@ -30,6 +30,9 @@
 
 namespace libp::app {
 
+// The addresses that a LISTEN stands for now.
+startup_result addresses_to_bind(const stack_spec& at, std::vector<socket_address>& to);
+
 class listeners {
   public:
     using arrival = delegate<void(std::unique_ptr<io_pipe>, const socket_address& peer)>;

@@ -2,6 +2,7 @@
 
 #include <kit/announcement.h>
 #include <kit/daemon.h>
+#include <kit/dry_run.h>
 #include <kit/far_connect.h>
 #include <kit/stack_argument.h>
 #include <kit/value_text.h>
@@ -73,9 +74,11 @@ std::string explain_connecting(const stack_spec& spec, const tls_settings& tls) 
 }
 
 std::string explain_limits(const daemon_settings& settings, const resource_limits& limits) {
-    std::string text = "  at most   " + std::to_string(limits.max_conns) +
-                       " connections at once, " + size_text(limits.window) +
-                       " buffered each way, " + size_text(settings.max_memory) + " in all\n";
+    std::string text = (settings.once ? std::string("  serves    one connection, ")
+                                      : "  at most   " + std::to_string(limits.max_conns) +
+                                            " connections at once, ") +
+                       size_text(limits.window) + " buffered each way, " +
+                       size_text(settings.max_memory) + " in all\n";
     text +=
         "  ends      idle " +
         (settings.idle_timeout == duration{0} ? std::string("never")
@@ -83,7 +86,7 @@ std::string explain_limits(const daemon_settings& settings, const resource_limit
         ", half closed and silent after " + duration_text(settings.linger) + ", keepalive " +
         keepalive_text(settings.tcp) + "\n";
     text += std::string("  exits     ") +
-            (settings.once ? "with the status of the first connection"
+            (settings.once ? "with its status"
                            : "on TERM or INT, connections get " + duration_text(settings.drain) +
                                  " to finish") +
             "\n";
@@ -94,15 +97,10 @@ startup_result explain(const relay_plan& plan, std::string& text) {
     const daemon_settings& settings = plan.settings;
     connector_options connecting;
     if (auto e = connector_options_of(plan, connecting)) return e;
-    event_loop loop;
-    const log nowhere;
-    tls_setup tls(loop, nowhere);
-    stack_tls made;
-    if (auto e = tls.prepare(plan.listen, true, settings.tls, settings.handshake_timeout, {}, made))
-        return e;
-    if (auto e =
-            tls.prepare(plan.target, false, settings.tls, settings.handshake_timeout, {}, made))
-        return e;
+    dry_run start(settings);
+    dry_run::listening near;
+    if (auto e = start.listen(plan.listen, {}, near)) return e;
+    if (auto e = start.connect(plan.target, {})) return e;
     text = plan.program + ": " + plan.purpose + "\n  listens   " +
            explain_listening(plan.listen, settings.tls) + "\n  connects  " +
            explain_connecting(plan.target, settings.tls) + ", within " +

@@ -1,5 +1,6 @@
 #include <kit/announcement.h>
 #include <kit/daemon.h>
+#include <kit/dry_run.h>
 #include <kit/end_code.h>
 #include <kit/far_stream.h>
 #include <kit/relay_program.h>
@@ -80,7 +81,7 @@ class client {
           settings_(plan.settings.common),
           lines_(settings_.format),
           out_(lines_, settings_.verbosity),
-          life_(loop_, out_, settings_.once || from_stdin(plan), settings_.drain),
+          life_(loop_, out_, settings_.once, settings_.drain),
           limits_(stripe_limits(plan.settings, tls_limits_of(plan), usable_fds(loop_.backend()))),
           tls_(loop_, out_),
           node_(loop_, out_, client_node_options(plan)),
@@ -95,7 +96,7 @@ class client {
   private:
     relay_options relay_options_of() const {
         return {.max_conns = limits_.max_conns,
-                .once = settings_.once || from_stdin(plan_),
+                .once = settings_.once,
                 .listener = name_of(plan_.listen, from_stdin(plan_) ? "-" : "main"),
                 .bridge = {.window = limits_.window,
                            .plenty = limits_.plenty,
@@ -151,7 +152,8 @@ startup_result client::open() {
     if (auto e = prepare_tls(paths)) return e;
     dialer_.emplace(loop_, names_, node_, out_, std::move(paths), dialer_options_of(plan_));
     if (from_stdin(plan_)) {
-        server_.arrived(make_fd_pipe(loop_, unique_fd(stdin_fd), unique_fd(stdout_fd)), {});
+        auto pipe = make_fd_pipe(loop_, unique_fd(stdin_fd), unique_fd(stdout_fd));
+        server_.arrived(wrap_in_filters(loop_, std::move(pipe), plan_.listen, near_tls_), {});
         return std::nullopt;
     }
     server_.hold_back(doors_);
@@ -167,7 +169,7 @@ int client::run() {
     log_limits(out_, limits_);
     if (auto e = open()) return report(plan_.program, *e);
     exit_code code = life_.run(server_);
-    if (server_.options().once)
+    if (settings_.once)
         report_end(plan_, code, server_.last_error(), server_.last_joined(), tls_.last_refusal());
     return static_cast<int>(code);
 }
@@ -189,23 +191,21 @@ std::string explain_path(const stripe::path& p, std::size_t subflows, bool in_or
 
 startup_result explain(const stripe_client_plan& plan, std::string& text) {
     const daemon_settings& settings = plan.settings.common;
-    event_loop loop;
-    const log nowhere;
-    tls_setup tls(loop, nowhere);
-    stack_tls made;
-    if (auto e = tls.prepare(plan.listen, true, settings.tls, settings.handshake_timeout, {}, made))
-        return e;
+    dry_run start(settings);
+    dry_run::listening near;
+    if (auto e = start.listen(plan.listen, {}, near)) return e;
     for (const stack_spec& at : plan.path_specs)
-        if (auto e = tls.prepare(at, false, settings.tls, settings.handshake_timeout,
-                                 stripe_protocol, made))
-            return e;
+        if (auto e = start.connect(at, stripe_protocol)) return e;
     const std::vector<std::size_t> dealt =
         stripe::deal_subflows(plan.paths, plan.settings.subflows);
     const std::size_t all = std::accumulate(dealt.begin(), dealt.end(), std::size_t{0});
     const bool in_order = plan.settings.scheduler == stripe::scheduler::backup;
-    text = plan.program + ": client side, each connection is a stream, striped over " +
-           std::to_string(all) + " subflows\n  listens   " +
-           explain_listening(plan.listen, settings.tls) + "\n";
+    text = plan.program +
+           (from_stdin(plan) ? ": client side, stdin and stdout are one stream, striped over "
+                             : ": client side, each connection is a stream, striped over ") +
+           std::to_string(all) + " subflows\n";
+    text += (from_stdin(plan) ? "  carries   " : "  listens   ") +
+            explain_listening(plan.listen, settings.tls) + "\n";
     for (std::size_t i = 0; i < plan.paths.size(); ++i)
         text += "  path      " + explain_layers(plan.path_specs[i], false, settings.tls) +
                 explain_path(plan.paths[i], dealt[i], in_order) + "\n";

@@ -1,5 +1,6 @@
 #include <kit/announcement.h>
 #include <kit/daemon.h>
+#include <kit/dry_run.h>
 #include <kit/far_connect.h>
 #include <kit/far_wanted.h>
 #include <kit/relay_program.h>
@@ -34,13 +35,6 @@ stripe::node_options server_node_options(const stripe_server_plan& plan) {
     stripe::node_options options = stripe_node_options(plan.settings, tls_limits_of(plan));
     options.node_id = server_node_id(machine_identity(), plan.listen);
     return options;
-}
-
-// Where it would listen. Nowhere: what does not resolve is refused when it is opened.
-std::vector<socket_address> addresses_of(const endpoint& at) {
-    if (at.is_unix()) return {};
-    const auto found = resolve_now(at.where.host, at.where.port, true);
-    return found ? *found : std::vector<socket_address>();
 }
 
 // A server that connects wherever anyone asks it to is a proxy for strangers.
@@ -182,25 +176,18 @@ startup_result explain(const stripe_server_plan& plan, std::string& text) {
     const daemon_settings& settings = plan.settings.common;
     connector_options connecting;
     if (auto e = connector_options_of(plan, connecting)) return e;
-    event_loop loop;
-    const log nowhere;
-    tls_setup tls(loop, nowhere);
+    dry_run start(settings);
     std::string doors;
     for (const stack_spec& at : plan.listen) {
-        stack_tls made;
-        if (auto e = tls.prepare(at, true, settings.tls, settings.handshake_timeout,
-                                 stripe_protocol, made))
-            return e;
-        if (auto e = check_who_chooses(plan, at, made, addresses_of(at.address))) return e;
+        dry_run::listening door;
+        if (auto e = start.listen(at, stripe_protocol, door)) return e;
+        if (auto e = check_who_chooses(plan, at, door.tls, door.where)) return e;
         tcp_options tcp = subflow_tcp_options(plan.settings);
         if (auto e = congestion_control_of(at, tcp.congestion_control)) return e;
         doors += "\n  listens   " + explain_listening(at, settings.tls) + ", for subflows";
     }
-    stack_tls made;
     if (plan.target)
-        if (auto e = tls.prepare(*plan.target, false, settings.tls, settings.handshake_timeout, {},
-                                 made))
-            return e;
+        if (auto e = start.connect(*plan.target, {})) return e;
     text = plan.program + ": server side, every stream of a session is a connection" + doors +
            "\n  connects  " +
            (plan.target ? explain_connecting(*plan.target, settings.tls)

@@ -176,12 +176,22 @@ TEST(command_line, a_taken_port_is_said_with_a_way_out) {
                             std::to_string(std::stoi(port) + 1) + "\n");
 }
 
-TEST(command_line, a_listen_name_that_does_not_resolve_is_68) {
-    run_result r = run_program("tcp-proxy", {"-c", no_such_name});
-    EXPECT_EQ(r.status, 68);
-    EXPECT_TRUE(
-        r.errors.starts_with("tcp-proxy: error: listen: " + std::string(no_such_name) + ": "))
-        << r.errors;
+TEST(command_line, a_listen_name_that_does_not_resolve_is_68_and_is_not_explained_away) {
+    const std::pair<std::string, words> lines[] = {
+        {"tcp-proxy", {"-c", no_such_name}},
+        {"tcp-striper", {"-c", no_such_name, "127.0.0.1:1"}},
+        {"tcp-striper", {"-s", no_such_name, "127.0.0.1:1"}},
+    };
+    for (const auto& [program, start] : lines)
+        for (bool explained : {false, true}) {
+            words line = start;
+            if (explained) line.push_back("--explain");
+            const run_result r = run_program(program, line);
+            EXPECT_EQ(r.status, 68) << program << r.output;
+            EXPECT_TRUE(r.errors.starts_with(program + ": error: listen: " + no_such_name + ": "))
+                << r.errors;
+            EXPECT_EQ(r.output, "");
+        }
 }
 
 TEST(command_line, announces_to_a_file_in_one_piece) {

@@ -21,6 +21,18 @@ TEST(tcp_striper, explains_how_subflows_are_dealt) {
     EXPECT_NE(r.output.find("path      unix /run/b, 2 subflows\n"), std::string::npos) << r.output;
 }
 
+TEST(tcp_striper, explains_that_stdin_is_one_stream) {
+    const run_result r = run_program("tcp-striper", {"-c", "-", "a:1", "--explain"});
+    EXPECT_EQ(r.status, 0) << r.errors;
+    EXPECT_TRUE(r.output.starts_with(
+        "tcp-striper: client side, stdin and stdout are one stream, striped over 4 subflows\n"
+        "  carries   stdin and stdout\n"))
+        << r.output;
+    EXPECT_NE(r.output.find("  serves    one connection, "), std::string::npos) << r.output;
+    EXPECT_NE(r.output.find("  exits     with its status\n"), std::string::npos) << r.output;
+    EXPECT_EQ(r.output.find("connections"), std::string::npos) << r.output;
+}
+
 TEST(tcp_striper, explains_what_paths_ask_for) {
     run_result r =
         run_program("tcp-striper", {"-c", ":1", "-n", "12", "--scheduler=backup", "--explain",

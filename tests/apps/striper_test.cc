@@ -124,6 +124,21 @@ TEST(tcp_striper, stdin_and_stdout_are_one_stream) {
     EXPECT_EQ(end_of(far), "ok") << "the server saw it end";
 }
 
+// Whatever its spec says goes over stdin too.
+TEST(tcp_striper, stdin_may_be_datagrams) {
+    test_listener target;
+    spawned_program far(striper_with({"-s", "127.0.0.1:0", target.address()}));
+    spawned_program near({.program = "tcp-striper",
+                          .arguments = {"-q", "-c", "dgm+stdio://", far.wait_announced()}});
+    test_socket server = target.accept();
+    ASSERT_TRUE(near.write_input("\5hello\1!"));
+    EXPECT_EQ(server.receive_all(), "hello!");
+    ASSERT_TRUE(server.send("bye"));
+    server.close();
+    EXPECT_EQ(near.read_output(), "\3bye");
+    EXPECT_EQ(near.wait_exit(), 0);
+}
+
 TEST(tcp_striper, stdin_to_nowhere_is_69) {
     refusing_port nobody;
     run_result r =
