@@ -10,8 +10,6 @@
 
 #include <libp/types.h>
 
-#include <algorithm>
-
 namespace {
 
 using namespace libp;
@@ -58,10 +56,14 @@ option_table make_table(proxy_settings& to) {
 }
 
 // Datagrams on this side, unless its spec says so already.
-void add_datagrams(stack_spec& spec, std::size_t max_datagram) {
-    auto is_dgm = [](const layer_spec& f) { return f.name == "dgm"; };
-    if (std::none_of(spec.filters.begin(), spec.filters.end(), is_dgm))
-        spec.filters.insert(spec.filters.begin(), {"dgm", {{"max", size_text(max_datagram)}}});
+startup_result add_datagrams(stack_spec& spec, const proxy_settings& settings) {
+    if (!spec.filter("dgm"))
+        spec.filters.insert(spec.filters.begin(),
+                            {"dgm", {{"max", size_text(settings.max_datagram)}}});
+    else if (settings.datagrams_given)
+        return usage_error("--max-datagram is for a spec without dgm of its own",
+                           "in the spec: dgm,max=SIZE");
+    return std::nullopt;
 }
 
 startup_result make_plan(const proxy_settings& settings, const std::vector<std::string>& operands,
@@ -84,11 +86,11 @@ startup_result make_plan(const proxy_settings& settings, const std::vector<std::
     if (plan.letter == 'c') {
         plan.purpose = "client-facing, plain streams in, datagrams out";
         add_tls_layer(settings.common.tls, plan.target);
-        add_datagrams(plan.target, settings.max_datagram);
+        if (auto e = add_datagrams(plan.target, settings)) return e;
     } else if (plan.letter == 's') {
         plan.purpose = "server-facing, datagrams in, plain streams out";
         add_tls_layer(settings.common.tls, plan.listen);
-        add_datagrams(plan.listen, settings.max_datagram);
+        if (auto e = add_datagrams(plan.listen, settings)) return e;
     }
     return check_tls_used(settings.common.tls, {&plan.listen, 1}, {&plan.target, 1});
 }

@@ -32,7 +32,8 @@ option_setter into_mode(striper_settings& to, char letter) {
     return [&to, letter](std::string_view value) -> std::string {
         if (to.mode && to.mode != letter) return std::string("excludes -") + to.mode;
         to.mode = letter;
-        if (letter != 's') to.listen.clear();
+        if (letter != 's' && !to.listen.empty())
+            return "there is one already, '" + to.listen[0] + "'; -s alone may be repeated";
         to.listen.emplace_back(value);
         return value.empty() ? "the value is empty" : "";
     };
@@ -242,6 +243,6 @@ int main(int argc, char** argv) {
     if (settings.mode == 'c') return client(settings, operands);
     if (settings.mode == 's') return server(settings, operands);
     if (settings.mode == 0 && operands == std::vector<std::string>{"keygen"})
-        return print(new_tls_key() + "\n");
+        return print(program, new_tls_key() + "\n");
     return relay(settings, operands);
 }

@@ -3,11 +3,13 @@
 #include <kit/value_text.h>
 
 #include <libp/block.h>
+#include <libp/fd.h>
 #include <libp/socket.h>
 
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <tuple>
 #include <utility>
 
@@ -19,9 +21,15 @@ startup_error failed(const std::string& where, const std::string& why) {
     return {exit_code::os_error, "announce: " + where + ": " + why, {}};
 }
 
-startup_result to_descriptor(const std::string& where, std::size_t number,
-                             const std::string& text) {
-    unique_fd out(static_cast<fd_type>(number));
+// Of a number; nothing: it is a file's name.
+std::optional<fd_type> descriptor_of(const std::string& where) {
+    const auto number = parse_count(where);
+    if (!number || *number > 1'000'000) return std::nullopt;
+    return static_cast<fd_type>(*number);
+}
+
+startup_result to_descriptor(const std::string& where, fd_type number, const std::string& text) {
+    unique_fd out(number);
     block_pool blocks;
     chain data;
     data.append_copy(blocks, bytes_of(text));
@@ -58,12 +66,19 @@ std::string announcement_text(const std::vector<socket_address>& bound) {
     return text;
 }
 
+startup_result check_announce(const std::string& where) {
+    const auto number = descriptor_of(where);
+    if (!number || fd_is_open(*number)) return std::nullopt;
+    startup_error e = failed(where, "no such descriptor was handed over");
+    e.hint = "in a shell: --announce " + where + " " + where + ">FILE; or --announce FILE";
+    return e;
+}
+
 startup_result announce(const std::string& where, const std::vector<socket_address>& bound) {
     if (where.empty()) return std::nullopt;
-    std::string text = announcement_text(bound);
-    auto number = parse_count(where);
-    if (number && *number <= 1'000'000) return to_descriptor(where, *number, text);
-    return to_file(where, text);
+    const std::string text = announcement_text(bound);
+    const auto number = descriptor_of(where);
+    return number ? to_descriptor(where, *number, text) : to_file(where, text);
 }
 
 }  // namespace libp::app

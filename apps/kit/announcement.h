@@ -17,7 +17,9 @@ namespace libp::app {
 
 std::string announcement_text(const std::vector<socket_address>& bound);
 
-// `where` as the option gives it; empty: does nothing.
+// Before anything is opened: whether a descriptor is there. Later its number may be one of ours. `where` as the option gives it.
+startup_result check_announce(const std::string& where);
+// Empty: does nothing.
 startup_result announce(const std::string& where, const std::vector<socket_address>& bound);
 
 }  // namespace libp::app

@@ -97,7 +97,7 @@ void add_daemon_options(option_table& table, daemon_settings& to) {
     table.add({0, "connect-timeout", "DUR", "name resolution included (10s)",
                into_duration(to.connect_timeout)});
     table.add({0, "handshake-timeout", "DUR", "for protocols that shake hands (5s)",
-               into_duration(to.handshake_timeout)});
+               into_duration(to.handshake_timeout, 1ms)});
     table.add({0, "idle-timeout", "DUR", "end what moves nothing for this long; 0: never (0)",
                into_duration(to.idle_timeout)});
     table.add({0, "linger", "DUR", "life after the first FIN when nothing moves (60s)",

@@ -15,16 +15,22 @@ bool not_here(const error& e) {
     return e.why == reason::unreachable || e.why == reason::unsupported || e.why == reason::system;
 }
 
+// "-c :80" to paste; who listens on one address alone shall not open his port to all because of that.
+std::string with_port(socket_address at, char letter, unsigned port) {
+    at.set_port(static_cast<std::uint16_t>(port));
+    return std::string("-") + letter + " " +
+           (at.is_wildcard() ? ":" + std::to_string(port) : at.to_string());
+}
+
 std::string hint_for(const socket_address& at, const error& e, char letter) {
-    if (e.why == reason::address_in_use && at.is_ip()) {
-        unsigned next = at.port() == 65535 ? 0 : at.port() + 1u;
-        return std::string("choose another port, e.g. -") + letter + " :" + std::to_string(next);
-    }
+    if (e.why == reason::address_in_use && at.is_ip())
+        return "choose another port, e.g. " +
+               with_port(at, letter, at.port() == 65535 ? 0 : at.port() + 1u);
     if (e.why == reason::address_in_use)
         return "is another one running? If not, and it is no socket: rm " + at.path();
     if (e.why == reason::permission && at.is_ip() && at.port() < 1024)
-        return std::string("ports below 1024 need privileges; choose another, e.g. -") + letter +
-               " :" + std::to_string(at.port() + 8000u);
+        return "ports below 1024 need privileges; choose another, e.g. " +
+               with_port(at, letter, at.port() + 8000u);
     return {};
 }
 

@@ -19,7 +19,7 @@ std::string names_of(const option& o) {
     if (o.letter) text += std::string("-") + o.letter;
     if (o.letter && !o.name.empty()) text += ", ";
     if (!o.name.empty()) text += "--" + o.name;
-    if (!o.metavar.empty()) text += (o.metavar[0] == '[' ? "" : " ") + o.metavar;
+    if (!o.metavar.empty()) text += " " + o.metavar;
     return text;
 }
 
@@ -157,10 +157,11 @@ option_setter into_text(std::string& to) {
     };
 }
 
-option_setter into_duration(duration& to) {
-    return [&to](std::string_view value) {
+option_setter into_duration(duration& to, duration least) {
+    return [&to, least](std::string_view value) {
         auto d = parse_duration(value);
         if (!d) return quoted(value) + " is not a duration (250ms, 10s, 5m)";
+        if (*d < least) return quoted(value) + " is less than " + duration_text(least);
         to = *d;
         return std::string();
     };

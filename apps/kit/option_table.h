@@ -79,7 +79,7 @@ class option_table {
 // Setters. What they refer to outlives the table.
 option_setter into_flag(bool& to);
 option_setter into_text(std::string& to);
-option_setter into_duration(duration& to);
+option_setter into_duration(duration& to, duration least = duration{0});
 option_setter into_size(std::size_t& to, std::size_t least, std::size_t most);
 option_setter into_count(std::size_t& to, std::size_t least, std::size_t most);
 

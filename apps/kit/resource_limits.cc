@@ -22,6 +22,8 @@ constexpr std::size_t most_splice_pipes = 64;
 // connects that race the first.
 constexpr std::size_t own_fds = 20;
 constexpr std::size_t select_fds = 1024;  // FD_SETSIZE
+// Of them, those that are opened before anybody is served, a listener, and one connection with its kernel pipe.
+constexpr std::size_t fewest_fds = 12;
 
 }  // namespace
 
@@ -66,6 +68,17 @@ tls_limits tls_limits_for(const tls_request& request) {
                              request.listeners * limits.strangers * tls_handshake_memory +
                                  doors * limits.subflows * tls_open_memory);
     return limits;
+}
+
+startup_result check_descriptors() {
+    const std::size_t limit = raise_fd_limit();
+    const error why = check_fds(fewest_fds);
+    if (!why) return std::nullopt;
+    return startup_error{exit_code::os_error,
+                         "descriptors: " + std::to_string(fewest_fds) +
+                             " are needed to begin with, and the limit is " +
+                             std::to_string(limit) + ": " + to_string(why),
+                         "ulimit -n 1024"};
 }
 
 const char* default_backend() noexcept {

@@ -2,6 +2,8 @@
 
 // How much a daemon may do at once, worked out from what it is given: descriptors and memory.
 
+#include <kit/startup_error.h>
+
 #include <cstddef>
 #include <string>
 
@@ -47,6 +49,8 @@ struct tls_request {
 };
 tls_limits tls_limits_for(const tls_request& request);
 
+// Raises the soft descriptor limit, and looks whether that leaves enough to begin with.
+startup_result check_descriptors();
 // The loop backend that an event_loop made here will have.
 const char* default_backend() noexcept;
 // Raises the soft descriptor limit and returns how many this process can use with that loop backend.

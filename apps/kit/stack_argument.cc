@@ -129,6 +129,8 @@ startup_result parse_path(std::string_view text, stack_spec& to) {
 }
 
 startup_result parse_target_pair(std::string_view host, std::string_view port, stack_spec& to) {
+    if (endpoint::is_path(host))
+        return bad_spec("'" + std::string(host) + "' is a UNIX socket's path: it has no port");
     // An IPv6 address needs no brackets here, and may have them.
     bool bare_v6 = host.find(':') != std::string_view::npos && !host.starts_with('[');
     std::string text = bare_v6 ? "[" + std::string(host) + "]" : std::string(host);

@@ -42,12 +42,15 @@ std::array<std::uint8_t, 16> server_node_id(const std::string& machine,
                                             const std::vector<stack_spec>& listen) {
     std::array<std::uint8_t, 16> id{};
     std::string where;
+    // Without a current folder there is no such socket either.
+    std::error_code nowhere;
     for (const stack_spec& at : listen) {
         if (!at.address.is_unix() && at.address.where.port == "0") return id;
-        where +=
-            "|" + (at.address.is_unix() && at.address.unix_path[0] != '@'
-                       ? std::filesystem::absolute(at.address.unix_path).lexically_normal().string()
-                       : at.address.to_string());
+        where += "|" + (at.address.is_unix() && at.address.unix_path[0] != '@'
+                            ? std::filesystem::absolute(at.address.unix_path, nowhere)
+                                  .lexically_normal()
+                                  .string()
+                            : at.address.to_string());
     }
     if (machine.empty()) return id;
     store_be64(id.data(), hash_of(machine + where));

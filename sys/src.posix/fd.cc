@@ -26,4 +26,8 @@ bool is_nonblocking(fd_type fd) noexcept {
     return now != -1 && (now & O_NONBLOCK) != 0;
 }
 
+bool fd_is_open(fd_type fd) noexcept {
+    return fcntl(fd, F_GETFD) != -1;
+}
+
 }  // namespace libp

@@ -1,5 +1,7 @@
 #include <libp/process.h>
 
+#include "os_calls.h"
+
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -8,6 +10,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <vector>
 
 namespace libp {
 
@@ -39,6 +42,16 @@ std::size_t fd_limit() noexcept {
     rlimit limit{};
     if (getrlimit(RLIMIT_NOFILE, &limit) == -1) return fewest_fds;
     return static_cast<std::size_t>(std::min(limit.rlim_cur, most_fds));
+}
+
+error check_fds(std::size_t n) {
+    std::vector<std::pair<unique_fd, unique_fd>> taken;
+    while (2 * taken.size() < n) {
+        auto two = open_pipe();
+        if (!two.first) return last_error();
+        taken.push_back(std::move(two));
+    }
+    return {};
 }
 
 void open_standard_fds() noexcept {

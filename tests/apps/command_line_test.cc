@@ -45,6 +45,10 @@ TEST(command_line, mistakes_get_one_line_a_pointer_and_their_status) {
          2,
          "tcp-proxy: error: too many operands: 'b'\nTry 'tcp-proxy --help'.\n"},
         {"tcp-proxy",
+         {"-r", ":0", "/run/x", "22"},
+         78,
+         "tcp-proxy: error: spec: '/run/x' is a UNIX socket's path: it has no port\n"},
+        {"tcp-proxy",
          {"-r", ":0", "dgn+tcp://a:1"},
          78,
          "tcp-proxy: error: spec: unknown layer 'dgn' (did you mean 'dgm'?)\n"
@@ -55,6 +59,17 @@ TEST(command_line, mistakes_get_one_line_a_pointer_and_their_status) {
          2,
          "tcp-proxy: error: --max-datagram is for -c and -s\n"
          "  hint: in a relay: dgm,max=SIZE+tcp://HOST:PORT as LISTEN or as TARGET\n"
+         "Try 'tcp-proxy --help'.\n"},
+        {"tcp-proxy",
+         {"-c", ":0", "--max-datagram=1k", "dgm+tcp://a:1"},
+         2,
+         "tcp-proxy: error: --max-datagram is for a spec without dgm of its own\n"
+         "  hint: in the spec: dgm,max=SIZE\n"
+         "Try 'tcp-proxy --help'.\n"},
+        {"tcp-proxy",
+         {"--handshake-timeout", "0"},
+         2,
+         "tcp-proxy: error: --handshake-timeout: '0' is less than 1ms\n"
          "Try 'tcp-proxy --help'.\n"},
         {"tcp-proxy",
          {"--log-format", "xml"},
@@ -171,9 +186,14 @@ TEST(command_line, a_taken_port_is_said_with_a_way_out) {
     std::string port = there.address().substr(there.address().rfind(':') + 1);
     run_result r = run_program("tcp-proxy", {"-c", there.address()});
     EXPECT_EQ(r.status, 73);
-    EXPECT_EQ(r.errors, "tcp-proxy: error: listen: " + there.address() +
-                            ": address already in use\n  hint: choose another port, e.g. -c :" +
-                            std::to_string(std::stoi(port) + 1) + "\n");
+    EXPECT_EQ(r.errors,
+              "tcp-proxy: error: listen: " + there.address() +
+                  ": address already in use\n  hint: choose another port, e.g. -c 127.0.0.1:" +
+                  std::to_string(std::stoi(port) + 1) + "\n");
+    r = run_program("tcp-proxy", {"-c", port});
+    EXPECT_NE(r.errors.find("e.g. -c :" + std::to_string(std::stoi(port) + 1) + "\n"),
+              std::string::npos)
+        << r.errors;
 }
 
 TEST(command_line, a_listen_name_that_does_not_resolve_is_68_and_is_not_explained_away) {
@@ -192,6 +212,50 @@ TEST(command_line, a_listen_name_that_does_not_resolve_is_68_and_is_not_explaine
                 << r.errors;
             EXPECT_EQ(r.output, "");
         }
+}
+
+// That is the system's doing, and nothing to report as a bug.
+TEST(command_line, too_few_descriptors_are_71_and_enough_are_enough) {
+    for (std::size_t limit : {5u, 8u, 14u})
+        for (const char* program : {"tcp-proxy", "tcp-striper"})
+            for (const words& line : {words{"-r", "127.0.0.1:0"}, words{"--explain"}}) {
+                const run_result r =
+                    run_program({.program = program, .arguments = line, .fd_limit = limit});
+                EXPECT_EQ(r.status, 71) << limit;
+                EXPECT_EQ(r.errors,
+                          std::string(program) +
+                              ": error: descriptors: 12 are needed to begin with, and the "
+                              "limit is " +
+                              std::to_string(limit) + ": limit reached\n  hint: ulimit -n 1024\n");
+            }
+    test_listener target;
+    spawned_program relay({.program = "tcp-proxy",
+                           .arguments = {"-r", "127.0.0.1:0", target.address()},
+                           .announce = true,
+                           .fd_limit = 24});
+    test_socket client = test_socket::connect(relay.wait_announced());
+    test_socket server = target.accept();
+    ASSERT_TRUE(client.send("x"));
+    EXPECT_EQ(server.receive(1), "x");
+}
+
+TEST(command_line, what_cannot_be_printed_is_71_and_said) {
+    const run_result r = run_program(
+        "/bin/sh", {"-c", "exec \"$0\" --help > /dev/full", program_folder() + "/tcp-proxy"});
+    EXPECT_EQ(r.status, 71);
+    EXPECT_EQ(r.errors, "tcp-proxy: error: stdout: cannot be written\n");
+}
+
+// The number is soon one of the program's own: its signals' pipe, for one.
+TEST(command_line, announces_to_no_descriptor_that_was_not_handed_over) {
+    for (int number = 4; number < 9; ++number) {
+        const std::string n = std::to_string(number);
+        const run_result r =
+            run_program("tcp-proxy", {"-r", "127.0.0.1:0", "--drain=0", "--announce", n});
+        EXPECT_EQ(r.status, 71) << number << r.errors;
+        EXPECT_TRUE(r.errors.starts_with("tcp-proxy: error: announce: " + n + ": no such"))
+            << r.errors;
+    }
 }
 
 TEST(command_line, announces_to_a_file_in_one_piece) {

@@ -208,7 +208,11 @@ bool spawned_program::read_some(int fd, std::string& to, clock::time_point until
 }
 
 run_result run_program(const std::string& program, const std::vector<std::string>& arguments) {
-    spawned_program child({.program = program, .arguments = arguments});
+    return run_program({.program = program, .arguments = arguments});
+}
+
+run_result run_program(const spawn_options& options) {
+    spawned_program child(options);
     child.close_input();
     run_result r;
     r.output = child.read_output();

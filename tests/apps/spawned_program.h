@@ -74,6 +74,7 @@ struct run_result {
     std::string output;
     std::string errors;
 };
+run_result run_program(const spawn_options& options);
 run_result run_program(const std::string& program, const std::vector<std::string>& arguments);
 
 }  // namespace libp::app

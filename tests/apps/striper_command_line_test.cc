@@ -71,6 +71,15 @@ TEST(server_node_id, follows_the_machine_and_the_addresses) {
     EXPECT_EQ(server_node_id("m", {at(":1"), at(":0")}), random) << "another one every time";
 }
 
+TEST(tcp_striper, a_current_folder_that_is_gone_is_no_bug) {
+    const run_result r = run_program(
+        "/bin/sh",
+        {"-c", "d=$(mktemp -d) && cd \"$d\" && rmdir \"$d\" && exec \"$0\" -s ./x 127.0.0.1:22",
+         std::filesystem::absolute(program_folder()).string() + "/tcp-striper"});
+    EXPECT_EQ(r.status, 73) << r.errors;
+    EXPECT_TRUE(r.errors.starts_with("tcp-striper: error: listen: ./x: ")) << r.errors;
+}
+
 TEST(tcp_striper, mistakes_get_one_line_a_pointer_and_their_status) {
     struct {
         words arguments;
@@ -82,6 +91,9 @@ TEST(tcp_striper, mistakes_get_one_line_a_pointer_and_their_status) {
          "tcp-striper: error: -c needs a PATH: where the server listens\n"
          "  hint: tcp-striper -c :9 relay.example:8443\n"
          "Try 'tcp-striper --help'.\n"},
+        {{"-c", ":9", "-c", ":8", "a:1"},
+         2,
+         "tcp-striper: error: -c: there is one already, ':9'; -s alone may be repeated\n"},
         {{"--scheduler", "random"},
          2,
          "tcp-striper: error: --scheduler: 'random' is not a scheduler (auto, rr, congestion, "

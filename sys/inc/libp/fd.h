@@ -35,5 +35,7 @@ class unique_fd {
 // with the shell: whoever sets it there puts it back.
 error set_nonblocking(fd_type fd, bool on) noexcept;
 bool is_nonblocking(fd_type fd) noexcept;
+// Whether there is such a descriptor.
+bool fd_is_open(fd_type fd) noexcept;
 
 }  // namespace libp

@@ -2,6 +2,8 @@
 
 // What a program asks about its own process.
 
+#include <libp/error.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -11,6 +13,8 @@ namespace libp {
 // RLIMIT_NOFILE: raises the soft limit to the hard one and returns it (at most 1,048,576).
 std::size_t raise_fd_limit() noexcept;
 std::size_t fd_limit() noexcept;
+// Whether `n` descriptors more can be had now, or why not.
+error check_fds(std::size_t n);
 
 // Opens /dev/null in the place of whichever of stdin, stdout and stderr is closed. Otherwise the first sockets get
 // their numbers, and what is written to stderr goes to a stranger. Before anything else is opened.
