@@ -165,7 +165,8 @@ TEST(subflow, s06_of_a_suspended_program_goes_on) {
         const std::uint64_t begun = pair.path().carried() + bulk / 8;
         ASSERT_TRUE(wait_until([&] { return pair.path().carried() > begun; }));
         end->signal(SIGSTOP);
-        // No event to wait for: the time itself is what is endured, longer than a subflow takes to be suspected.
+        // No event to wait for: an end that hears nothing from anywhere suspects no path, and says nothing. The time itself is
+        // what is endured, longer than one subflow that falls silent beside others takes to be suspected.
         std::this_thread::sleep_for(3s);
         end->signal(SIGCONT);
         const traffic_report r = running.get();
