@@ -275,7 +275,7 @@ clean:
 
 help:
 	@echo 'make                     the programs (build/bin) and libp.a (build/lib)'
-	@echo 'make demo                a striped pair on loopback carries a transfer, under a minute'
+	@echo 'make demo                a striped pair on loopback carries a transfer, a minute or so with the build'
 	@echo 'make test                installs what the tests need and runs them all'
 	@echo 'make check LAYER="io"    builds and runs some folders of tests/ only: $(TEST_DIRS)'
 	@echo 'make soak                a thousand simulated minutes of bad weather, about one real minute'
