@@ -120,7 +120,7 @@ option_table make_table(striper_settings& to) {
         "\n"
         "RULE is one of these, with :PORTS behind it for some ports only (:22,8000-8100):\n"
         "  10.0.0.0/8    a network, or one address; [2001:db8::7]:22\n"
-        "  .example.com  that name and those below it, but where they resolve to this host\n"
+        "  .example.com  that name and those below it, except to loopback and link-local\n"
         "  public        all but loopback, link-local, private and reserved addresses\n"
         "\n"
         "Schedulers, each end's for what it sends itself:\n"
@@ -191,8 +191,12 @@ int client(const striper_settings& settings, const std::vector<std::string>& ope
     stripe_client_plan plan{program, {}, {}, {}, settings.target, settings.stripe};
     const tls_settings& tls = settings.stripe.common.tls;
     if (auto e = parse_listen(settings.listen[0], "55555", true, plan.listen)) return finish(e);
-    // stdin and stdout are one connection, and no more.
-    if (plan.listen.base == stack_spec::base_kind::stdio) plan.settings.common.once = true;
+    if (plan.listen.base == stack_spec::base_kind::stdio) {
+        if (!plan.settings.common.announce.empty())
+            return finish(usage_error("--announce has nothing to say: stdin has no address"));
+        // One connection, and no more.
+        plan.settings.common.once = true;
+    }
     for (const std::string& text : operands) {
         stack_spec spec;
         stripe::path path;

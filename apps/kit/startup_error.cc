@@ -1,5 +1,6 @@
 #include <kit/startup_error.h>
 
+#include <algorithm>
 #include <cstdio>
 
 namespace libp::app {
@@ -8,6 +9,9 @@ std::string startup_error::to_string(std::string_view program) const {
     std::string text = std::string(program) + ": error: " + what + "\n";
     if (!hint.empty()) text += "  hint: " + hint + "\n";
     if (code == exit_code::usage) text += "Try '" + std::string(program) + " --help'.\n";
+    // What was typed may be shown, but not be obeyed by a terminal.
+    std::ranges::replace_if(
+        text, [](unsigned char c) { return (c < ' ' && c != '\n') || c == 0x7f; }, '?');
     return text;
 }
 

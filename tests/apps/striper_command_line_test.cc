@@ -94,6 +94,9 @@ TEST(tcp_striper, mistakes_get_one_line_a_pointer_and_their_status) {
         {{"-c", ":9", "-c", ":8", "a:1"},
          2,
          "tcp-striper: error: -c: there is one already, ':9'; -s alone may be repeated\n"},
+        {{"-c", "-", "--announce", "x", "a:1"},
+         2,
+         "tcp-striper: error: --announce has nothing to say: stdin has no address\n"},
         {{"--scheduler", "random"},
          2,
          "tcp-striper: error: --scheduler: 'random' is not a scheduler (auto, rr, congestion, "
