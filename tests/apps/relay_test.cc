@@ -18,18 +18,10 @@ spawn_options proxy_with(words arguments) {
     return {.program = "tcp-proxy", .arguments = std::move(arguments), .announce = true};
 }
 
-// The value of `key` in a log line.
-std::string value_of(const std::string& line, const std::string& key) {
-    std::size_t at = line.find(" " + key + "=");
-    if (at == std::string::npos) return {};
-    at += key.size() + 2;
-    return line.substr(at, line.find(' ', at) - at);
-}
-
 // How often its loop has waited.
 std::uint64_t turns_of(spawned_program& proxy) {
     proxy.signal(SIGUSR1);
-    std::string turns = value_of(proxy.wait_error_line(" status "), "turns");
+    std::string turns = field_of(proxy.wait_error_line(" status "), "turns");
     return turns.empty() ? 0 : std::stoull(turns);
 }
 
@@ -55,9 +47,9 @@ class relay_test : public testing::TestWithParam<const char*>, protected joined_
 TEST_P(relay_test, bytes_arrive_exactly_both_ways_at_once) {
     exchange_exactly(1);
     std::string line = first_->wait_error_line(" conn ");
-    EXPECT_EQ(value_of(line, "end"), "ok") << line;
-    EXPECT_EQ(value_of(line, "up"), "3000000") << line;
-    EXPECT_EQ(value_of(line, "down"), "2500000") << line;
+    EXPECT_EQ(field_of(line, "end"), "ok") << line;
+    EXPECT_EQ(field_of(line, "up"), "3000000") << line;
+    EXPECT_EQ(field_of(line, "down"), "2500000") << line;
 }
 
 TEST_P(relay_test, a_request_that_ends_gets_its_answer) {
@@ -70,7 +62,7 @@ TEST_P(relay_test, a_reset_of_the_client_reaches_the_target_as_one) {
     EXPECT_EQ(server_.receive(1), "x");
     client_.reset();
     EXPECT_EQ(server_.wait_end(), "reset");
-    EXPECT_EQ(value_of(first_->wait_error_line(" conn "), "end"), "client_rst");
+    EXPECT_EQ(field_of(first_->wait_error_line(" conn "), "end"), "client_rst");
 }
 
 TEST_P(relay_test, a_reset_of_the_target_reaches_the_client_as_one) {
@@ -79,7 +71,7 @@ TEST_P(relay_test, a_reset_of_the_target_reaches_the_client_as_one) {
     EXPECT_EQ(server_.receive(1), "x");
     server_.reset();
     EXPECT_EQ(client_.wait_end(), "reset");
-    EXPECT_EQ(value_of(first_->wait_error_line(" conn "), "end"), "upstream_rst");
+    EXPECT_EQ(field_of(first_->wait_error_line(" conn "), "end"), "upstream_rst");
 }
 
 TEST_P(relay_test, serves_many_one_after_the_other_and_at_once) {
@@ -116,15 +108,15 @@ TEST(tcp_proxy, logs_a_line_for_each_connection) {
     EXPECT_EQ(client.wait_end(), "fin");
     std::string line = proxy.wait_error_line(" conn ");
     EXPECT_NE(line.find("Z info conn id="), std::string::npos) << line;
-    EXPECT_EQ(value_of(line, "id").substr(4), "-1") << line;
-    EXPECT_EQ(value_of(line, "end"), "ok");
-    EXPECT_TRUE(value_of(line, "src").starts_with("127.0.0.1:"));
-    EXPECT_EQ(value_of(line, "listener"), "front");
-    EXPECT_EQ(value_of(line, "dst"), target.address());
-    EXPECT_EQ(value_of(line, "up"), "7");
-    EXPECT_EQ(value_of(line, "down"), "0");
+    EXPECT_EQ(field_of(line, "id").substr(4), "-1") << line;
+    EXPECT_EQ(field_of(line, "end"), "ok");
+    EXPECT_TRUE(field_of(line, "src").starts_with("127.0.0.1:"));
+    EXPECT_EQ(field_of(line, "listener"), "front");
+    EXPECT_EQ(field_of(line, "dst"), target.address());
+    EXPECT_EQ(field_of(line, "up"), "7");
+    EXPECT_EQ(field_of(line, "down"), "0");
     for (const char* key : {"dur", "connect"}) {
-        std::string seconds = value_of(line, key);
+        std::string seconds = field_of(line, key);
         ASSERT_EQ(seconds.find('.') + 4, seconds.size()) << line;
     }
 }
@@ -137,7 +129,7 @@ TEST(tcp_proxy, resets_a_client_whose_target_refuses) {
         test_socket client = test_socket::connect(address);
         EXPECT_EQ(client.wait_end(), "reset");
         std::string line = proxy.wait_error_line(" conn ");
-        EXPECT_EQ(value_of(line, "end"), "connect_refused") << line;
+        EXPECT_EQ(field_of(line, "end"), "connect_refused") << line;
         EXPECT_NE(line.find("why=\"connection refused\""), std::string::npos) << line;
     }
 }
@@ -187,7 +179,7 @@ TEST(tcp_proxy, ends_what_is_idle) {
     test_socket client = test_socket::connect(proxy.wait_announced());
     test_socket server = target.accept();
     EXPECT_EQ(client.wait_end(), "reset");
-    EXPECT_EQ(value_of(proxy.wait_error_line(" conn "), "end"), "idle_timeout");
+    EXPECT_EQ(field_of(proxy.wait_error_line(" conn "), "end"), "idle_timeout");
 }
 
 TEST(tcp_proxy, ends_what_lingers_half_closed) {
@@ -198,7 +190,7 @@ TEST(tcp_proxy, ends_what_lingers_half_closed) {
     client.send_fin();
     EXPECT_EQ(server.wait_end(), "fin");
     EXPECT_EQ(client.wait_end(), "reset");
-    EXPECT_EQ(value_of(proxy.wait_error_line(" conn "), "end"), "linger_timeout");
+    EXPECT_EQ(field_of(proxy.wait_error_line(" conn "), "end"), "linger_timeout");
 }
 
 TEST(tcp_proxy, drains_and_exits_0) {
@@ -235,7 +227,7 @@ TEST(tcp_proxy, cuts_what_outlives_the_drain_and_says_75) {
     proxy.signal(SIGINT);
     EXPECT_EQ(client.wait_end(), "reset");
     EXPECT_EQ(server.wait_end(), "reset");
-    EXPECT_EQ(value_of(proxy.wait_error_line(" conn "), "end"), "drain_cut");
+    EXPECT_EQ(field_of(proxy.wait_error_line(" conn "), "end"), "drain_cut");
     EXPECT_EQ(proxy.wait_exit(), 75);
 }
 
@@ -261,9 +253,9 @@ TEST(tcp_proxy, says_how_it_is_on_usr1_and_survives_hup) {
     ASSERT_NE(proxy.wait_error_line("HUP"), "");
     proxy.signal(SIGUSR1);
     std::string line = proxy.wait_error_line(" status ");
-    EXPECT_EQ(value_of(line, "conns"), "1") << line;
-    EXPECT_EQ(value_of(line, "total"), "1") << line;
-    EXPECT_EQ(value_of(line, "up"), "3") << line;
+    EXPECT_EQ(field_of(line, "conns"), "1") << line;
+    EXPECT_EQ(field_of(line, "total"), "1") << line;
+    EXPECT_EQ(field_of(line, "up"), "3") << line;
 }
 
 // Or a connection would get the log's lines.
@@ -307,7 +299,7 @@ TEST(tcp_proxy, relays_between_unix_sockets_and_removes_its_own) {
     client.send_fin();
     EXPECT_EQ(server.receive_all(), "over unix");
     server.close();
-    EXPECT_EQ(value_of(proxy.wait_error_line(" conn "), "dst"), there);
+    EXPECT_EQ(field_of(proxy.wait_error_line(" conn "), "dst"), there);
     proxy.signal(SIGTERM);
     EXPECT_EQ(proxy.wait_exit(), 0);
     EXPECT_NE(access(here.c_str(), F_OK), 0);
@@ -364,7 +356,7 @@ TEST(tcp_proxy, max_conns_makes_the_rest_wait) {
     for (int i = 0; i < 2; ++i)
         servers.push_back(target.accept());
     proxy.signal(SIGUSR1);
-    EXPECT_EQ(value_of(proxy.wait_error_line(" status "), "conns"), "2");
+    EXPECT_EQ(field_of(proxy.wait_error_line(" status "), "conns"), "2");
     for (std::size_t i = 0; i < 5; ++i) {
         if (i >= servers.size()) servers.push_back(target.accept());
         ASSERT_TRUE(servers[i].is_open());

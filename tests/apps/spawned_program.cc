@@ -207,6 +207,13 @@ bool spawned_program::read_some(int fd, std::string& to, clock::time_point until
     return n > 0;
 }
 
+std::string field_of(const std::string& line, const std::string& key) {
+    const std::size_t at = line.find(" " + key + "=");
+    if (at == line.npos) return {};
+    const std::size_t begin = at + key.size() + 2;
+    return line.substr(begin, line.find_first_of(" \n", begin) - begin);
+}
+
 run_result run_program(const std::string& program, const std::vector<std::string>& arguments) {
     return run_program({.program = program, .arguments = arguments});
 }

@@ -68,6 +68,9 @@ class spawned_program {
     std::size_t error_looked_at_ = 0;
 };
 
+// The value of `key` in a line of a log; empty: it has none.
+std::string field_of(const std::string& line, const std::string& key);
+
 // Runs it to its end.
 struct run_result {
     int status = -1;

@@ -18,14 +18,6 @@ inline spawn_options striper_with(std::vector<std::string> arguments) {
     return {.program = "tcp-striper", .arguments = std::move(arguments), .announce = true};
 }
 
-// What follows `key` in a line of the log.
-inline std::string field_of(const std::string& line, const std::string& key) {
-    const std::size_t at = line.find(" " + key + "=");
-    if (at == line.npos) return {};
-    const std::size_t begin = at + key.size() + 2;
-    return line.substr(begin, line.find_first_of(" \n", begin) - begin);
-}
-
 // How its next connection ended.
 inline std::string end_of(spawned_program& program) {
     return field_of(program.wait_error_line(" conn "), "end");
