@@ -2,7 +2,8 @@
 //
 //     bench-stripe_sim [ROW|grid|all] [up|down] [NAME=VALUE ...]
 //
-//     seed=1  subflows=8  mib=60  scheduler=auto|rr|congestion|redundant|backup  bins=1 (what arrived in each 0.5 s)
+//     seed=1  subflows=8  mib=60  scheduler=auto|rr|congestion|redundant|backup  cc=cubic|bbr
+//     bins=1 (what arrived in each 0.5 s)
 //
 // Columns: goodput as a fraction of the limit (the sum of the paths' rates x 1448/1500), of what greedy TCP connections reach
 // together over the same paths, and of the best path's limit; the longest gap in delivery; payload that arrived twice;
@@ -31,6 +32,7 @@ struct settings {
     double mib = 60;
     bool bins = false;
     engine_options engine;
+    libp::sim::tcp_options tcp{};
 };
 
 path_shape jittery(path_shape p, duration jitter) {
@@ -95,6 +97,7 @@ result run(const row& r, const settings& s) {
     });
     w.check_every = 0;
     routes net(w);
+    net.tcp = s.tcp;
     // Other seeds are other delays too, by up to a thirtieth: one run says little about a chaotic system.
     std::uint64_t nth = s.seed - 1;
     for (path_shape p : r.paths) {
@@ -190,7 +193,8 @@ void print(const char* name, const row& r, const settings& s) {
         "dup %5.2f%%",
         name, s.down ? "down" : "up", x.took, best_time / x.took,
         x.goodput / libp::sim::greedy(r.paths, s.subflows,
-                                      duration(static_cast<std::int64_t>(x.took * 1e9)), s.seed),
+                                      duration(static_cast<std::int64_t>(x.took * 1e9)), s.seed,
+                                      s.tcp),
         x.goodput / limit(r, s, true), x.first * 1e3, x.gap * 1e3, x.duplicates * 100);
     if (r.echo) std::printf("  echo p50 %.0f p99 %.0f ms", x.p50 * 1e3, x.p99 * 1e3);
     if (!r.holes.empty()) std::printf("  ideal %+.2f s", x.took - best_time);
@@ -231,6 +235,11 @@ bool set(settings& s, const std::string& word) {
     if (name == "subflows") return s.subflows = static_cast<std::size_t>(number), true;
     if (name == "mib") return s.mib = number, true;
     if (name == "bins") return s.bins = number > 0, true;
+    if (name == "cc") {
+        using enum libp::sim::congestion_control;
+        s.tcp.congestion = value == "bbr" ? bbr : cubic;
+        return value == "bbr" || value == "cubic";
+    }
     if (name != "scheduler") return false;
     const std::vector<std::string> names = {"auto", "rr", "congestion", "redundant", "backup"};
     const auto at = std::find(names.begin(), names.end(), value);

@@ -9,21 +9,30 @@
 
 namespace libp::sim {
 
-// Bytes per second of `connections` over all paths together, an equal number over each, from the start.
-inline double greedy(const std::vector<path_shape>& paths, std::size_t connections, duration d,
-                     std::uint64_t seed) {
-    static constexpr std::uint8_t zeros[64 * kib] = {};
+// An equal number of connections over each path, from the start.
+struct greedy_flows {
+    greedy_flows(const std::vector<path_shape>& paths, std::size_t connections, std::uint64_t seed,
+                 const tcp_options& tcp = {}) {
+        test_random random(seed);
+        for (const path_shape& p : paths)
+            all.push_back(std::make_unique<route>(time, p, p, random.below(UINT64_MAX)));
+        for (std::size_t i = 0; i < connections / paths.size() * paths.size(); ++i)
+            add(*all[i % all.size()], tcp);
+    }
+    void run_until(duration d) {
+        while (time.next() <= instant{} + d)
+            time.run_next();
+    }
+
     timeline time;
     std::vector<std::unique_ptr<route>> all;
     std::vector<std::unique_ptr<tcp_lane>> lanes;
     std::uint64_t got = 0;
-    test_random random(seed);
-    for (const path_shape& p : paths)
-        all.push_back(std::make_unique<route>(time, p, p, random.below(UINT64_MAX)));
-    for (std::size_t i = 0; i < connections / paths.size() * paths.size(); ++i) {
-        route& over = *all[i % all.size()];
-        lanes.push_back(
-            std::make_unique<tcp_lane>(time, over.lines[0], over.lines[1], tcp_options{}));
+
+  private:
+    void add(route& over, const tcp_options& tcp) {
+        static constexpr std::uint8_t zeros[64 * kib] = {};
+        lanes.push_back(std::make_unique<tcp_lane>(time, over.lines[0], over.lines[1], tcp));
         tcp_lane& l = *lanes.back();
         const auto fill = [&l] {
             while (l.writable()) {
@@ -32,14 +41,19 @@ inline double greedy(const std::vector<path_shape>& paths, std::size_t connectio
                 l.send(data);
             }
         };
-        l.on_bytes = [&got](chain&& data) { got += data.size(); };
+        l.on_bytes = [this](chain&& data) { got += data.size(); };
         l.on_writable = fill;
         l.keep_unsent(256 * kib);
         fill();
     }
-    while (time.next() <= instant{} + d)
-        time.run_next();
-    return static_cast<double>(got) / seconds(d);
+};
+
+// Bytes per second of all of them together.
+inline double greedy(const std::vector<path_shape>& paths, std::size_t connections, duration d,
+                     std::uint64_t seed, const tcp_options& tcp = {}) {
+    greedy_flows flows(paths, connections, seed, tcp);
+    flows.run_until(d);
+    return static_cast<double>(flows.got) / seconds(d);
 }
 
 }  // namespace libp::sim

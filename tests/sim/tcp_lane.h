@@ -3,7 +3,7 @@
 // One direction of a TCP connection over two bottlenecks: enough of TCP to get ratios right.
 //
 //  * segments of 1448 bytes in packets of 1500; the receiver acknowledges every second one and every one out of order
-//  * slow start from 10 segments, left when the queue is felt (HyStart) or at a loss; CUBIC with its Reno floor; beta 0.7
+//  * slow start from 10 segments, left when the queue is felt (HyStart) or at a loss; CUBIC with its Reno floor; beta 0.7. Or BBR (bbr.h), which paces
 //  * loss: whatever was transmitted before something that arrived is lost (packets never overtake each other); a tail probe after
 //    two round trips; a timeout of at least 200 ms that doubles up to `rto_max`
 //  * the receiver's window is unlimited, and it gets bytes in order only
@@ -12,18 +12,23 @@
 // The lane is the state of both ends, so only numbers travel in packets.
 
 #include <libp/chain.h>
+#include <sim/bbr.h>
 #include <sim/bottleneck.h>
 
 #include <cmath>
 #include <functional>
+#include <optional>
 
 namespace libp::sim {
+
+enum class congestion_control : std::uint8_t { cubic, bbr };
 
 struct tcp_options {
     duration rto_min{200ms};
     duration rto_max{120s};
     std::size_t first_window = 10;  // segments
     bool hystart = true;
+    congestion_control congestion = congestion_control::cubic;
 };
 
 class tcp_lane final : public host {
@@ -39,7 +44,10 @@ class tcp_lane final : public host {
           ahead_(ahead),
           back_(back),
           options_(o),
-          window_(static_cast<double>(o.first_window)) {}
+          window_(static_cast<double>(o.first_window)) {
+        if (o.congestion == congestion_control::bbr)
+            model_.emplace(segment, window_ * segment, id() % 6 + 2);
+    }
 
     std::function<void(chain&&)> on_bytes;
     std::function<void()> on_writable;
@@ -77,9 +85,12 @@ class tcp_lane final : public host {
     std::uint64_t retransmitted = 0, timeouts = 0;
 
   private:
+    enum : int { timeout, pacing };
+
     struct piece {
         std::uint64_t begin, end;
         std::uint64_t number;  // of its last transmission
+        bbr::mark mark{};
         bool arrived = false, lost = false;
         std::uint32_t size() const noexcept { return static_cast<std::uint32_t>(end - begin); }
     };
@@ -170,7 +181,12 @@ class tcp_lane final : public host {
         find_losses();
         if (recovering_ && (out_.empty() || out_.front().begin >= recover_)) recovering_ = false;
         const bool limited = (before + segment * 2) / segment >= window_;
-        if (!recovering_ && gone > 0) grow(static_cast<double>(gone) / segment, limited);
+        if (model_ && gone > 0) {
+            model_->on_ack(now() - p.sent, lost_ > 0, flying_, now());
+            window_ = model_->window() / segment;
+        } else if (!recovering_ && gone > 0) {
+            grow(static_cast<double>(gone) / segment, limited);
+        }
         if (out_.empty())
             deadline_ = never;
         else if (gone > 0)
@@ -184,6 +200,7 @@ class tcp_lane final : public host {
         if (!s.lost) flying_ -= s.size();
         if (s.lost) lost_ -= 1;
         s.lost = false;
+        if (model_) model_->on_arrived(s.mark, s.size());
         return s.size();
     }
     std::deque<piece>::iterator find(std::uint64_t begin) {
@@ -206,6 +223,7 @@ class tcp_lane final : public host {
     void slow_down() {
         recovering_ = true;
         recover_ = next_;
+        if (model_) return;
         most_ = window_ < most_ ? window_ * 0.85 : window_;
         threshold_ = window_ = std::max(window_ * 0.7, 2.0);
         epoch_ = never;
@@ -245,7 +263,7 @@ class tcp_lane final : public host {
         }
         rtt_min_ = rtt_min_ == duration{0} ? rtt : std::min(rtt_min_, rtt);
         // HyStart: eight samples into a round the queue is felt.
-        if (!options_.hystart || window_ >= threshold_ || window_ < 16) return;
+        if (model_ || !options_.hystart || window_ >= threshold_ || window_ < 16) return;
         if (out_.empty() || out_.front().begin >= round_end_) {
             round_end_ = next_;
             round_least_ = never - instant{};
@@ -258,10 +276,14 @@ class tcp_lane final : public host {
 
     void output() {
         if (sender_gone_) return;
-        if (out_.empty() && next_ < written_ && now() - sent_at_ > rto())
+        if (!model_ && out_.empty() && next_ < written_ && now() - sent_at_ > rto())
             window_ = std::min(window_, static_cast<double>(options_.first_window));
         bool any = false;
         while (room()) {
+            if (model_ && model_->next() > now() && (lost_ > 0 || next_ < written_)) {
+                pace();
+                break;
+            }
             if (lost_ > 0) {
                 const auto at =
                     std::find_if(out_.begin(), out_.end(), [](const piece& s) { return s.lost; });
@@ -274,15 +296,21 @@ class tcp_lane final : public host {
                 next_ += n;
                 transmit(out_.back(), false);
             } else {
+                if (model_) model_->on_starved(flying_);
                 break;
             }
             any = true;
         }
         if (any) arm();
     }
+    void pace() {
+        if (std::exchange(paced_, true)) return;
+        schedule(model_->next(), pacing);
+    }
     bool room() const noexcept { return flying_ + segment <= window_ * segment || flying_ <= 0; }
     void transmit(piece& s, bool again) {
         s.number = ++transmissions_;
+        if (model_) s.mark = model_->on_sent(s.size(), flying_, now());
         flying_ += s.size();
         sent_at_ = now();
         if (again) ++retransmitted;
@@ -315,16 +343,21 @@ class tcp_lane final : public host {
             deadline_ = std::min(deadline_, now() + std::max(2 * srtt_, duration{10ms}));
         if (deadline_ < scheduled_) {
             scheduled_ = deadline_;
-            schedule(deadline_, 0);
+            schedule(deadline_, timeout);
         }
     }
-    void on_time(int) override {
+    void on_time(int what) override {
+        if (what == pacing) {
+            paced_ = false;
+            output();
+            return wake();
+        }
         if (now() < scheduled_) return;
         scheduled_ = never;
         if (deadline_ == never || sender_gone_) return;
         if (now() < deadline_) {
             scheduled_ = deadline_;
-            schedule(deadline_, 0);
+            schedule(deadline_, timeout);
             return;
         }
         if (!probed_ && !recovering_ && backoff_ == 0) {
@@ -340,7 +373,7 @@ class tcp_lane final : public host {
             if (backoff_ == 0) slow_down();
             for (piece& s : out_)
                 if (!s.arrived && !s.lost) lose(s);
-            window_ = 1;
+            window_ = 1;  // a model opens it again with the next acknowledgement
             recovering_ = false;
             epoch_ = never;
             ++backoff_;
@@ -352,6 +385,8 @@ class tcp_lane final : public host {
     bottleneck& ahead_;
     bottleneck& back_;
     const tcp_options options_;
+    std::optional<bbr> model_;
+    bool paced_ = false;  // it is scheduled to go on
 
     chain undelivered_;  // written and not yet received in order
     std::uint64_t written_ = 0, next_ = 0;

@@ -23,11 +23,13 @@ inline std::vector<path_shape> nearly(std::vector<path_shape> paths, unsigned nt
 
 struct bond {
     explicit bond(const std::vector<path_shape>& paths, std::size_t each = 2,
-                  std::uint64_t seed = 1, const engine_options& o = {})
+                  std::uint64_t seed = 1, const engine_options& o = {},
+                  const libp::sim::tcp_options& tcp = {})
         : w(seed, o), net(w) {
         // A step is all that follows from something that happened. Without optimisation looking takes much longer than what is looked at.
         if (debug_build) w.check_every = 50;
         w.budget = o.memory_budget;
+        net.tcp = tcp;
         for (const path_shape& p : paths)
             net.add(p);
         net.dial_all(each);

@@ -9,8 +9,10 @@ namespace {
 
 constexpr double payload = 1448.0 / 1500;
 
-double fraction(const path_shape& p, std::size_t connections, duration d = 20s) {
-    return greedy({p}, connections, d, 1) * 8 / p.bits_per_second / payload;
+double fraction(const path_shape& p, std::size_t connections, duration d = 20s,
+                congestion_control congestion = congestion_control::cubic) {
+    return greedy({p}, connections, d, 1, {.congestion = congestion}) * 8 / p.bits_per_second /
+           payload;
 }
 
 TEST(network, tcp_fills_a_path) {
@@ -26,6 +28,29 @@ TEST(network, loss_costs_tcp_what_the_formula_says) {
     const double formula = 1448 * 8 / 0.04 * 1.22 / std::sqrt(0.01) / 100e6;
     EXPECT_GT(got, formula * 0.7);
     EXPECT_LT(got, formula * 2);
+}
+
+TEST(network, bbr_fills_a_path_that_loses_packets_and_cubic_does_not) {
+    const path_shape p{.bits_per_second = 20e6, .delay = 20ms, .loss = 0.01};
+    EXPECT_GT(fraction(p, 1, 30s, congestion_control::bbr), 0.9);
+    EXPECT_LT(fraction(p, 1, 30s), 0.5);
+}
+
+// It keeps twice in flight what the path holds, and less on average; CUBIC fills whatever queue there is.
+TEST(network, bbr_leaves_queues_short) {
+    const auto queue = [](congestion_control congestion) {
+        const path_shape p{.bits_per_second = 20e6, .delay = 20ms, .queue = 2 * mib};
+        greedy_flows flows({p}, 1, 1, {.congestion = congestion});
+        duration sum{0};
+        for (int tenths = 30; tenths < 230; ++tenths) {
+            flows.run_until(100ms * tenths);
+            sum += flows.all[0]->lines[0].waiting();
+        }
+        EXPECT_GT(static_cast<double>(flows.got) * 8 / 22.9 / p.bits_per_second / payload, 0.9);
+        return sum / 200;
+    };
+    EXPECT_LT(queue(congestion_control::bbr), 20ms);
+    EXPECT_GT(queue(congestion_control::cubic), 40ms);
 }
 
 TEST(network, a_flow_is_capped_and_many_are_not) {

@@ -16,8 +16,8 @@ struct result {
 };
 
 result transfer(const std::vector<path_shape>& paths, bool down, double sum, double best,
-                std::uint64_t seed = 1) {
-    bond b(paths, 8 / paths.size(), seed);
+                std::uint64_t seed = 1, const libp::sim::tcp_options& tcp = {}) {
+    bond b(paths, 8 / paths.size(), seed, {}, tcp);
     const std::size_t bulk = b.transfer(down, size);
     const double took = b.until_read(bulk, down ? 0 : 1, size);
     return {mbit_of_size / payload_share / sum / took, mbit_of_size / payload_share / best / took,
@@ -91,6 +91,22 @@ TEST(table, two_of_four_are_lossy) {
     }
     EXPECT_GE(ours / seeds, 0.775);
     EXPECT_GE(ours, 0.96 * tcp);
+}
+
+// The same with connections that do not take a loss for a sign of congestion.
+TEST(table, two_of_four_are_lossy_with_bbr) {
+    const std::vector<path_shape> paths = {path(20, 20, 256, 0.01), path(20, 20, 256, 0.002),
+                                           path(20, 20), path(20, 20)};
+    double sum = 0;
+    const std::uint64_t seeds = 3;
+    for (std::uint64_t seed = 1; seed <= seeds; ++seed)
+        for (const bool down : {false, true}) {
+            const result r = transfer(paths, down, 80, 20, seed,
+                                      {.congestion = libp::sim::congestion_control::bbr});
+            EXPECT_GE(r.limit, 0.93) << "seed " << seed << ", down " << down;
+            sum += r.limit;
+        }
+    EXPECT_GE(sum / (2 * seeds), 0.95);
 }
 
 TEST(table, one_of_four_becomes_a_black_hole) {
