@@ -63,7 +63,7 @@ void dialer::core::on_trial() {
             rate_before = rate;
             for (const auto& [from, over] : possible_deals())
                 make(*from, *over, "congestion windows hold it back");
-            if (deals.empty()) return;
+            if (deals.empty()) return consider_deals();  // those who could give cannot any more
             trial_now = trial::settling;
             break;
         case trial::settling:
