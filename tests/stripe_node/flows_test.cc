@@ -1,5 +1,7 @@
 // Flows of datagrams as pipes: whole datagrams, the life of a stream, and nobody's unless both nodes take them.
 
+#include <algorithm>
+
 #include "stripe_node/world.h"
 
 namespace libp::stripe {
@@ -75,6 +77,45 @@ TEST(StripeFlows, DatagramsBothWaysAndAnEnd) {
                 line.find(" late=0 overrun=0 unsure=0 received=3 repeated=") != line.npos;
     EXPECT_EQ(told, 1u);
     EXPECT_EQ(w.b.lines.count("datagrams session="), 1u);
+}
+
+// Somebody says something every 20 ms, of a size that tells which it was, and the path that carries it falls silent.
+TEST(StripeFlows, S23APathThatFallsSilentCostsLittle) {
+    world w(with_datagrams(), with_datagrams());
+    w.b.answers = false;
+    w.join_many(3);
+    const auto near = w.a.it.open_stream({.target = "call", .datagrams = true, .ttl = 2s}, 1s);
+    ASSERT_TRUE(w.run([&] { return !w.b.offered.empty(); }));
+    stream_pipe& far = *w.b.offered[0];
+    far.accept();
+    constexpr std::size_t all = 500, least = 160;
+    std::vector<bool> came(all);
+    std::uint64_t moved[3] = {};  // by each link, since the hundredth
+    instant last = w.loop.now();
+    duration outage{0};
+    for (std::size_t n = 0; n < all; ++n) {
+        if (n == 100 || n == 150)
+            for (std::size_t i = 0; i < 3; ++i)
+                moved[i] = w.links[i].moved() - moved[i];
+        if (n == 150) {
+            const auto busiest = std::max_element(moved, moved + 3) - moved;
+            EXPECT_GT(moved[busiest], 20 * least);
+            w.links[static_cast<std::size_t>(busiest)].freeze();
+        }
+        chain c;
+        append_pattern(c, w.loop.blocks(), 1, 0, least + n);
+        EXPECT_TRUE(near->send(c).ok());
+        w.idle(20ms);
+        for (chain got; far.recv(got, 1).ok(); got.clear()) {
+            came.at(got.size() - least) = true;
+            outage = std::max(outage, w.loop.now() - last);
+            last = w.loop.now();
+        }
+    }
+    // It is not used any more after 200 ms.
+    EXPECT_LE(outage, 240ms);
+    EXPECT_GE(outage, 40ms);
+    EXPECT_LE(std::ranges::count(came, false), 11);
 }
 
 TEST(StripeFlows, BothNodesMustTakeThem) {

@@ -136,8 +136,6 @@ TEST(scenario, s24_a_flood_beside_bulk) {
     call c(three);
     voice& v = c.speak({.count = 200'000, .every = 1ms, .size = 1200, .burst = 20});
     const std::size_t bulk = c.transfer(false, 300 * mib);
-    std::size_t waits = 0;
-    c.w.after_step = [&] { waits = std::max(waits, c.w.ends[1]->memory()); };
     c.until(8s);
     const auto rate = static_cast<double>(c.w.at(bulk, 1).read_between(3s, 8s)) * 8 / 5;
     EXPECT_GE(rate, 0.45 * 100e6 * payload_share);
@@ -146,6 +144,21 @@ TEST(scenario, s24_a_flood_beside_bulk) {
     EXPECT_GT(s.overrun, s.sent);
     EXPECT_EQ(c.stats(1).repeated + c.stats(1).unread, 0u);
     EXPECT_LE(v.later_than(150ms), s.sent / 100);
+}
+
+// What waits is new: 64 datagrams of 128 KiB at most, each with what it costs to keep.
+TEST(scenario, s24_a_flood_waits_in_little_room) {
+    for (const std::size_t size : {100u, 1200u, 20'000u}) {
+        SCOPED_TRACE(size);
+        call c(three);
+        c.speak({.count = 10'000, .every = 1ms, .size = size, .burst = 100});
+        std::size_t most = 0;
+        c.w.after_step = [&] { most = std::max(most, c.w.ends[0]->memory()); };
+        c.until(2s);
+        EXPECT_GT(c.stats(0).overrun, 0u);
+        EXPECT_LE(most, 128 * kib + 64 * 512);
+        EXPECT_GE(most, std::min(64 * size, 128 * kib) / 2);
+    }
 }
 
 }  // namespace
