@@ -40,14 +40,11 @@ void engine::check_invariants() const {
         s->recv.check_invariants();
         std::size_t unconfirmed = 0, waiting = 0;
         std::uint64_t last = 0;
-        for (const fragment& f : s->send.outstanding()) {
+        for (const auto& [offset, f] : s->send.outstanding()) {
+            check(f.offset == offset, "a fragment is elsewhere than it stands");
             check(f.offset >= last && f.end <= s->send.sent(), "fragments overlap");
             last = f.end;
             check(f.size() > 0 || f.fin, "a fragment is of nothing");
-            if (f.delivered) {
-                check(!f.waiting && f.payload.empty(), "a delivered fragment is kept");
-                continue;
-            }
             check((f.on & ~places) == 0, "a fragment is on a subflow that is gone");
             check(f.on != 0 || f.waiting, "a fragment is nowhere");
             check(f.payload.size() == f.size(), "a fragment has lost its bytes");
@@ -129,7 +126,7 @@ bool engine::neglects_data(instant now) const {
             if (r.what != sent_record::kind::data) continue;
             stream* of = e.find(r.id);
             const fragment* f = of ? of->send.find(r.offset) : nullptr;
-            if (f && !f->delivered && !f->waiting && (f->on & ~silent) == 0) return true;
+            if (f && !f->waiting && (f->on & ~silent) == 0) return true;
         }
     }
     return false;

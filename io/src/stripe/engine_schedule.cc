@@ -152,11 +152,11 @@ engine::state::choice engine::state::choose_copy(const subflow& on, bool chatty,
     for (int n = 0; s && n < copied_streams; ++n, s = outstanding_.next(*s)) {
         if (chatty && !s->is_chatty()) continue;
         int depth = 0;
-        for (const fragment& f : s->send.outstanding()) {
+        for (const auto& [offset, f] : s->send.outstanding()) {
             if (++depth > copied_fragments) break;
-            if (f.delivered || f.waiting || f.on == 0 || f.is_on(on.place)) continue;
+            if (f.waiting || f.on == 0 || f.is_on(on.place)) continue;
             if (!on.has_room(f.size(), in_a_hurry())) return {};
-            const choice copy{choice::kind::copy, find(s->id), f.offset};
+            const choice copy{choice::kind::copy, find(s->id), offset};
             if (all) return copy;
             if (f.copies() >= most_copies || !f.is_on(f.place) || f.size() > left) continue;
             const auto owner = std::ranges::find(subflows_, unsigned{f.place},

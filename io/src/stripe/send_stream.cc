@@ -3,6 +3,7 @@
 #include <libp/assert.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace libp::stripe {
@@ -47,7 +48,7 @@ std::uint64_t send_stream::allowed(std::size_t window) const noexcept {
 }
 
 fragment& send_stream::take_new(std::size_t most, std::size_t window) {
-    fragment& f = outstanding_.emplace_back();
+    fragment& f = outstanding_[sent_];
     f.offset = sent_;
     if (!unsent_.empty()) {
         const std::uint64_t n = std::min<std::uint64_t>({most, unsent_.size(), allowed(window)});
@@ -63,69 +64,59 @@ fragment& send_stream::take_new(std::size_t most, std::size_t window) {
 
 // -- what was sent ----------------------------------------------------------------------------------------
 
-std::deque<fragment>::iterator send_stream::at_or_after(std::uint64_t offset) noexcept {
-    return std::ranges::lower_bound(outstanding_, offset, {}, &fragment::offset);
-}
-
 fragment* send_stream::find(std::uint64_t offset) noexcept {
-    const auto at = at_or_after(offset);
-    return at != outstanding_.end() && at->offset == offset ? &*at : nullptr;
+    const auto at = outstanding_.find(offset);
+    return at == outstanding_.end() ? nullptr : &at->second;
 }
 
 void send_stream::wait(fragment& f) {
-    if (f.waiting || f.delivered) return;
-    f.waiting = true;
+    if (std::exchange(f.waiting, true)) return;
     waiting_.insert(f.offset);
     waiting_bytes_ += f.size();
 }
 
 const fragment& send_stream::next_waiting() const {
-    return *std::ranges::lower_bound(outstanding_, *waiting_.begin(), {}, &fragment::offset);
+    return outstanding_.at(*waiting_.begin());
 }
 
 fragment& send_stream::take_waiting() {
-    fragment& f = *at_or_after(*waiting_.begin());
+    fragment& f = outstanding_.at(*waiting_.begin());
     waiting_.erase(waiting_.begin());
     waiting_bytes_ -= f.size();
     f.waiting = false;
     return f;
 }
 
-std::size_t send_stream::let_go(fragment& f) {
-    if (f.delivered) return 0;
-    f.delivered = true;
-    f.payload.clear();
+send_stream::place send_stream::let_go(place at) {
+    const fragment& f = at->second;
     if (f.waiting) {
         waiting_.erase(f.offset);
         waiting_bytes_ -= f.size();
-        f.waiting = false;
     }
     unconfirmed_ -= f.size();
-    return f.size();
-}
-
-void send_stream::forget_delivered() noexcept {
-    while (!outstanding_.empty() && outstanding_.front().delivered)
-        outstanding_.pop_front();
+    return outstanding_.erase(at);
 }
 
 std::size_t send_stream::delivered(fragment& f) {
-    const std::size_t n = let_go(f);
-    forget_delivered();
+    const std::size_t n = f.size();
+    let_go(outstanding_.find(f.offset));
     return n;
 }
 
 // A fragment that is covered in part stays whole. So does one with the FIN: only an ACK with FIN covers that.
+void send_stream::let_go_between(std::uint64_t begin, std::uint64_t end) {
+    for (place at = outstanding_.lower_bound(begin);
+         at != outstanding_.end() && at->second.end <= end;)
+        at = at->second.fin ? std::next(at) : let_go(at);
+}
+
 std::size_t send_stream::acknowledged(std::uint64_t up_to,
                                       const std::vector<interval_set::range>& ranges) {
-    std::size_t freed = 0;
-    for (auto at = outstanding_.begin(); at != outstanding_.end() && at->end <= up_to; ++at)
-        if (!at->fin) freed += let_go(*at);
+    const std::size_t before = unconfirmed_;
+    let_go_between(0, up_to);
     for (const interval_set::range& r : ranges)
-        for (auto at = at_or_after(r.begin); at != outstanding_.end() && at->end <= r.end; ++at)
-            if (!at->fin) freed += let_go(*at);
-    forget_delivered();
-    return freed;
+        let_go_between(r.begin, r.end);
+    return before - unconfirmed_;
 }
 
 std::size_t send_stream::fin_acknowledged() {
