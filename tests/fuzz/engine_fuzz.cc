@@ -113,6 +113,9 @@ class driver {
             case 9:
                 wait(p);
                 break;
+            case 10:
+                drive(p);
+                break;
             default:
                 frame(p);
         }
@@ -123,7 +126,9 @@ class driver {
     void up(subflow_id id) {
         if (is_up(id)) return;
         up_.push_back(id);
-        e_.subflow_up(id, {.payload_crc = id % 2 == 0}, now_);
+        e_.subflow_up(
+            id, {.payload_crc = id % 2 == 0, .rank = std::uint8_t{id == 3}, .path = (id + 1) / 2},
+            now_);
     }
     void down(subflow_id id) {
         std::erase(up_, id);
@@ -200,6 +205,29 @@ class driver {
             unanswered_.push_back(ev.id);
         }
     }
+    // What only a driver, or its owner, does.
+    void drive(program& p) {
+        const subflow_id id = p.byte() % 4;
+        switch (p.byte() % 16) {
+            case 0:
+                return e_.leave(now_);
+            case 1:
+                return e_.drain(id, now_);
+            case 2:
+            case 3:
+                return e_.set_congested(id, p.byte() % 2 == 0, now_);
+            case 4:
+                return e_.set_scheduler(static_cast<scheduler>(p.byte() % 5));
+            case 5:
+                if (e_.drained(id)) down(id);
+                return;
+            default:
+                const tcp_state tcp{.rtt = std::chrono::milliseconds(p.byte()),
+                                    .rtt_min = std::chrono::milliseconds(p.byte()),
+                                    .unsent = static_cast<std::size_t>(p.number())};
+                e_.look_at(id, tcp, now_);
+        }
+    }
     // What an OPEN says: a few TLVs, the last of them perhaps cut.
     static void put_request(program& p, std::vector<std::uint8_t>& to) {
         to.resize(to.size() % 100);
@@ -215,10 +243,10 @@ class driver {
         const subflow_id on = p.byte() % 4;
         if (!is_up(on)) return;
         static constexpr std::uint8_t types[] = {
-            wire::type::data,     wire::type::data, wire::type::data,   wire::type::open,
-            wire::type::open_ok,  wire::type::rst,  wire::type::ack,    wire::type::credit,
-            wire::type::path_ack, wire::type::ping, wire::type::goaway, wire::type::drain,
-            wire::type::dgram,    wire::type::dgram};
+            wire::type::data,     wire::type::data,  wire::type::data,   wire::type::open,
+            wire::type::open_ok,  wire::type::rst,   wire::type::ack,    wire::type::credit,
+            wire::type::path_ack, wire::type::ping,  wire::type::goaway, wire::type::drain,
+            wire::type::dgram,    wire::type::dgram, wire::type::limit};
         const std::uint8_t t = p.byte();
         wire::header h{.type = t < 250 ? types[t % std::size(types)] : t};
         h.flags = p.byte() % 4 == 0 ? wire::flag::fin : std::uint8_t{0};
@@ -246,10 +274,18 @@ class driver {
         } else if (h.type == wire::type::dgram) {
             h.aux = p.byte();
             payload.resize(p.number() % (16 * kib), 'd');
-        } else if (h.type == wire::type::rst) {
+        } else if (h.type == wire::type::rst || h.type == wire::type::limit) {
             h.aux = p.byte();
+        } else if (h.type == wire::type::goaway) {
+            h.aux = p.byte() % 4;
         }
         if (h.type != wire::type::data && h.type != wire::type::ack) h.flags = 0;
+        // Of the session, as a rule: malformed, they would end their subflow.
+        const bool of_nobody = h.type == wire::type::path_ack || h.type == wire::type::ping;
+        const bool of_nothing = h.type == wire::type::goaway || h.type == wire::type::drain ||
+                                h.type == wire::type::limit;
+        if ((of_nobody || of_nothing) && s < 200) h.stream = 0;
+        if (of_nothing && s < 200) h.offset = 0;
         chain c;
         writer_.small(c, h, payload, p.byte() % 2 == 0);
         if (e_.received(on, std::move(c), now_)) down(on);
