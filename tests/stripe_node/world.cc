@@ -37,6 +37,11 @@ void talker::read_now() {
     send();
 }
 
+void talker::end_here() {
+    plan_.to_send = queued_;
+    send();
+}
+
 void talker::receive() {
     if (!plan_.reads) return;
     while (pipe_->has(io_flag::readable)) {

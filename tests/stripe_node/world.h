@@ -49,6 +49,8 @@ class talker {
     bool exact() const noexcept { return exact_; }
     // Starts what plan{.reads = false} left out.
     void read_now();
+    // Sends what it has begun, and no more of its plan.
+    void end_here();
 
   private:
     void on_pipe(io_flags risen);
