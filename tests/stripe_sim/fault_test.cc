@@ -86,6 +86,26 @@ TEST(scenario, s03_black_hole_of_the_path_with_the_tail) {
             hole(which, left, false);
 }
 
+// What dies with a path is not only data. The end that receives has said on it how much more may be sent, and knows nothing of the path, on which it sends
+// next to nothing: it must not be its patience that the transfer waits for.
+TEST(scenario, s03_black_hole_with_credit_on_it) {
+    path_shape p = path(20, 10);
+    p.queue = 128 * kib;
+    for (const bool down : {false, true})
+        for (unsigned nth = 0; nth < 11; ++nth)
+            for (const std::uint64_t after : {3 * mib, 4 * mib}) {
+                SCOPED_TRACE("down " + std::to_string(down) + ", variant " + std::to_string(nth) +
+                             ", after " + std::to_string(after));
+                bond b(nearly(std::vector<path_shape>(4, p), nth), 2, nth + 1);
+                const int to = down ? 0 : 1;
+                const std::size_t bulk = b.transfer(down, 12 * mib);
+                b.until_read(bulk, to, after);
+                b.net.at(1).black_hole(true);
+                EXPECT_LT(b.until_read(bulk, to, 12 * mib), 4);
+                EXPECT_LE(seconds(b.w.at(bulk, to).longest_gap), 0.5);
+            }
+}
+
 TEST(scenario, s03_a_black_hole_is_given_up_and_dialled_again) {
     bond b(three);
     const std::size_t bulk = b.transfer(false, 300 * mib);
@@ -125,7 +145,7 @@ void freeze(duration how_long, bool down) {
         EXPECT_EQ(b.stales[0] + b.stales[1], 0u);
         // Half a percent are the two subflows' first 256 KiB, sent again when they became suspect (engine_recover.cc); the rest are copies of
         // what came late. 0.37 % to 0.54 % were measured with 250 ms, and 0.08 % at most with 100 ms, when nobody is suspect yet.
-        EXPECT_LE(duplicates, how_long <= 100ms ? 0.001 : 0.006);
+        EXPECT_LE(duplicates, how_long <= 100ms ? 0.001 : 0.0055);
     } else {
         EXPECT_LE(duplicates, 0.02);
     }

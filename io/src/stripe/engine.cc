@@ -209,7 +209,7 @@ stream_id engine::open(const open_request& request, instant now) {
     } else {
         e.credit_.grant_first(s.recv.window);
     }
-    s.granted_at = now;
+    s.measured_at = now;
     s.target = request.target;
     s.interactive = s.interactive || request.interactive;
     s.opened = true;
@@ -225,7 +225,7 @@ void engine::accept(stream_id id, instant now) {
     check(!s->ours && s->opened, "accept() is for streams the peer opened");
     s->accepted = true;
     if (!s->flow) state_->credit_.grant_first(s->recv.window);
-    s->granted_at = now;
+    s->measured_at = now;
     s->owe(duty::open_ok);
     state_->schedule(*s);
     state_->grant_ahead();

@@ -34,7 +34,7 @@ namespace libp::stripe {
 namespace {
 
 // What a subflow that has just become suspect has sent again for it.
-constexpr std::size_t first_rescue = 512 * kib;
+constexpr std::size_t first_rescue = 256 * kib;
 // Without a call for that long after one was due, it was this end that stood still.
 constexpr duration standstill = 1s;
 

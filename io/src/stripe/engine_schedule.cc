@@ -72,15 +72,17 @@ double engine::state::arrival(const subflow& s, std::size_t size) const noexcept
     return s.estimate.arrival(s.in_flight(), size);
 }
 
-// Of those that take bytes now it is the one where a few of them arrive first.
-bool engine::state::is_soonest(const subflow& on) const noexcept {
+// Of those that take bytes now it is the one where a few of them arrive first. What must arrive doubts a path that should have confirmed something by now:
+// the end that only receives knows too little of its paths to become suspicious soon.
+bool engine::state::is_soonest(const subflow& on, bool doubt) const noexcept {
     if (!usable(on)) return false;
-    const double mine = arrival(on, wire::header_size);
-    for (const auto& s : subflows_) {
-        if (s.get() == &on) continue;
-        if (usable(*s) && !s->congested && arrival(*s, wire::header_size) < mine) return false;
-    }
-    return true;
+    const auto time = [&](const subflow& s) {
+        return arrival(s, wire::header_size) + (doubt ? s.overdue(now_) : 0);
+    };
+    const double mine = time(on);
+    return std::ranges::none_of(subflows_, [&](const auto& s) {
+        return s.get() != &on && usable(*s) && !s->congested && time(*s) < mine;
+    });
 }
 
 bool engine::state::is_in_turn(const subflow& on) const noexcept {
@@ -175,7 +177,7 @@ engine::state::choice engine::state::choose(const subflow& on, instant now) cons
     if (on.path_ack_due || on.pong_due || on.ping_due || on.limit_due || on.drain_due)
         return {kind::own};
     // What streams owe each other must not wait for a slow subflow, whatever the scheduler.
-    if ((!resets_.empty() || !control_.empty() || unsaid_advance()) && is_soonest(on)) {
+    if ((!resets_.empty() || !control_.empty() || unsaid_advance()) && is_soonest(on, true)) {
         if (!resets_.empty()) return {kind::reset};
         return {control_.empty() ? kind::advance : kind::control, control_.front()};
     }

@@ -123,7 +123,8 @@ struct engine::state {
     // -- what goes where (engine_schedule.cc)
     choice choose(const subflow& on, instant now) const;
     bool usable(const subflow& s) const noexcept;
-    bool is_soonest(const subflow& on) const noexcept;
+    // `doubt`: overdue confirmations count.
+    bool is_soonest(const subflow& on, bool doubt = false) const noexcept;
     bool is_in_turn(const subflow& on) const noexcept;
     double arrival(const subflow& s, std::size_t size) const noexcept;
     bool is_worth_it(const subflow& on, std::size_t size, double backlog) const noexcept;

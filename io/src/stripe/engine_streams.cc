@@ -147,17 +147,24 @@ void engine::state::tell_writable(stream& s) {
     emit(event::kind::stream_writable, s.id);
 }
 
-// Credit that is used up by half within two round trips is what the peer waits for, or soon will: a window is to hold what comes in
-// while its renewal travels, over the slowest subflow.
+// A window is to hold what comes in while its renewal travels, over the slowest subflow, and as much again that waits for something late; it doubles where a
+// quarter of it or more is read in a round trip. (As Fisk and Feng, "Dynamic Right-Sizing", LACSI 2001, not from one read to the
+// next: what had to wait is read all at once.)
 void engine::state::consumed(stream& s, std::size_t n, instant now) {
-    if (!credit_.consume(s.recv.window, n)) return;
+    window& w = s.recv.window;
+    if (!credit_.consume(w, n)) return;
+    s.owe(duty::credit);
     duration round_trip{0};
     for (const auto& f : subflows_)
         if (usable(*f))
             round_trip = std::max({round_trip, f->estimate.srtt(), f->estimate.expected_rtt()});
-    if (now - s.granted_at < 2 * round_trip) credit_.grow(s.recv.window);
-    s.granted_at = now;
-    s.owe(duty::credit);
+    const duration took = now - s.measured_at;
+    if (took < round_trip / 2) return;
+    const auto read = static_cast<double>(w.consumed - s.measured_from);
+    if (4 * read * seconds(round_trip) > static_cast<double>(w.size) * seconds(took))
+        credit_.grow(w);
+    s.measured_at = now;
+    s.measured_from = w.consumed;
 }
 
 }  // namespace libp::stripe

@@ -27,7 +27,8 @@ struct stream {
     bool accepted = false;             // by accept(), or by the peer's OPEN_OK
     bool may_send = false;             // OPEN or OPEN_OK has gone out once: DATA may follow
     bool final_ack_confirmed = false;  // the peer knows that we have everything
-    instant granted_at{};              // when credit was last granted
+    instant measured_at{};             // how fast it is read is measured since then,
+    std::uint64_t measured_from = 0;   // and from here
     std::size_t turn = 0;              // bytes sent since it came to the front of its list
 
     // Of the streams' halves a flow of datagrams uses the FIN alone.

@@ -67,6 +67,12 @@ void subflow::forgive(duration d) noexcept {
     look_again = never;
 }
 
+double subflow::overdue(instant now) const noexcept {
+    const duration usual =
+        estimate.srtt() > duration{0} ? estimate.srtt() : estimate.expected_rtt();
+    return seconds(std::max(duration{0}, quiet(now) - usual - confirm_after));
+}
+
 instant subflow::verdict_at() const noexcept {
     if (in_flight() == 0 || is_over()) return never;
     const duration patience = estimate.patience();

@@ -94,6 +94,8 @@ class subflow {
     duration quiet(instant now) const noexcept {
         return in_flight() == 0 ? duration{0} : now - last_progress;
     }
+    // For how long a confirmation has been due, in seconds; for all that is known it takes as long again.
+    double overdue(instant now) const noexcept;
     // Its next worse state, and when it has been silent for long enough for that.
     instant verdict_at() const noexcept;
 
