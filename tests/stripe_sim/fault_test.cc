@@ -165,7 +165,7 @@ TEST(scenario, s05_jitter) {
     std::size_t stales = 0;
     double duplicates = 0;
     constexpr std::uint64_t size = 32 * mib;
-    const std::uint64_t seeds = debug_build ? 2 : 12;
+    const std::uint64_t seeds = debug_build ? 2 : 24;
     for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
         std::vector<path_shape> shaky = three;
         for (path_shape& p : shaky)

@@ -44,6 +44,19 @@ TEST(table, one_route_with_capped_flows) {
     must_reach(0.95, {path(1000, 20, 4096, 0, 10)});
 }
 
+// What a session says before there is anything to send goes first and alone on some subflow, and must not be taken for all that it can do.
+TEST(table, one_route_with_capped_flows_and_a_session_that_stood_idle) {
+    for (const bool down : {false, true}) {
+        SCOPED_TRACE(down);
+        bond b({path(1000, 20, 4096, 0, 10)}, 8);
+        const std::size_t bulk = b.transfer(down, size, 1s);
+        const double took = b.until_read(bulk, down ? 0 : 1, size) - 1;
+        EXPECT_GE(mbit_of_size / payload_share / 80 / took, 0.95);
+        for (subflow_id id : b.w.path_ids())
+            EXPECT_GE(b.w.ends[down]->stats(id).data_sent, size / 16) << id;
+    }
+}
+
 TEST(table, four_equal_paths) {
     must_reach(0.97, std::vector<path_shape>(4, path(20, 20)));
 }

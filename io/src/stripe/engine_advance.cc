@@ -39,8 +39,8 @@ void engine::state::transmit_advance(subflow& on, chain& out, instant now) {
     advance& a = *std::ranges::find(advances_, false, &advance::said);
     a.said = true;
     const wire::header h{.type = wire::type::credit, .stream = a.id, .offset = a.granted.limit};
-    record(on, {.what = sent_record::kind::control, .say = duty::credit, .id = a.id},
-           put_small(on, out, h), now);
+    // Without a record: it is not said again, and some bytes that go first and alone would be taken for the rate of a slow path.
+    on.sent(put_small(on, out, h), true, now);
 }
 
 void engine::state::on_credit_ahead(const wire::header& h) {
