@@ -175,6 +175,24 @@ TEST(scheduler, automatic_puts_what_is_in_a_hurry_on_the_nearest) {
 
 // -- redundant ------------------------------------------------------------------------------------
 
+// A stream's first bytes are copied where they are late; by themselves nobody could read them.
+TEST(scheduler, automatic_copies_an_open_with_its_first_bytes) {
+    for (const bool answered : {false, true}) {
+        raw_peer p(with(scheduler::automatic));
+        const stream_id id = p.e.open({.target = "x", .interactive = true}, p.now);
+        p.write(id, "hello");
+        EXPECT_EQ(p.frames(1).size(), 2u);
+        EXPECT_TRUE(p.frames(2).empty());
+        if (answered) p.send({.type = wire::type::open_ok, .stream = id, .offset = 64 * kib});
+        p.now += 400ms;
+        const auto again = p.frames(2);
+        EXPECT_EQ(raw_peer::last_of(again, wire::type::data).payload, "hello");
+        EXPECT_EQ(raw_peer::last_of(again, wire::type::open).head.stream, answered ? 0 : id);
+        p.now += 1ms;
+        EXPECT_TRUE(p.frames(2).empty());
+    }
+}
+
 TEST(scheduler, redundant_puts_everything_on_all_and_delivers_it_once) {
     world w(1, with(scheduler::redundant));
     for (subflow_id id : {1u, 2u, 3u})

@@ -124,6 +124,20 @@ TEST(scenario, s22_an_echo_beside_a_bulk_transfer) {
     }
 }
 
+// A stream is opened while the bulk transfer's connections find out what their paths can take: some OPENs meet one that has just stopped.
+TEST(scenario, s22_a_stream_that_is_opened_beside_a_bulk_transfer) {
+    const std::vector<path_shape> paths = {path(40, 10), path(20, 30), path(10, 60), path(5, 100)};
+    for (unsigned nth = 0; nth < (debug_build ? 3 : 12); ++nth)
+        for (const duration start : {250ms, 500ms, 750ms}) {
+            bond b(nearly(paths, nth), 2, nth + 1);
+            b.transfer(false, 400 * mib);
+            const std::size_t echo = b.echo(4, start);
+            b.until(start + 1s);
+            ASSERT_EQ(b.w.at(echo, 0).latencies.size(), 4u);
+            EXPECT_LE(b.w.at(echo, 0).latencies.front(), 120ms) << nth << " " << seconds(start);
+        }
+}
+
 TEST(scenario, s26_all_subflows_share_one_bottleneck) {
     bond b({path(40, 20)}, 8);
     const std::size_t bulk = b.transfer(false, 100 * mib);

@@ -68,6 +68,8 @@ bool engine::state::transmit_one(subflow& on, chain& out, instant now) {
         case choice::kind::copy:
             fragment& f = *next.of->send.find(next.offset);
             copied_bytes_ += f.size();
+            // Its OPEN may be as late, and without that nobody can read it.
+            if (next.of->ours && !next.of->accepted) next.of->owe(duty::open);
             transmit_again(on, out, *next.of, f, now);
             break;
     }
