@@ -109,6 +109,32 @@ TEST_F(receive_stream_test, small_pieces_do_not_hold_large_blocks) {
     EXPECT_EQ(blocks.in_use(), 0u);
 }
 
+// Every second byte, and then the others: what meets is joined, however it came to lie apart.
+TEST_F(receive_stream_test, small_pieces_that_meet_do_not_hold_a_block_each) {
+    constexpr std::uint64_t size = 64 * kib, run = 64;
+    for (const int order : {0, 1, 2}) {
+        receive_stream r;
+        r.window.limit = r.window.size = size + 1;
+        r.window.open = true;
+        bool repeated = false;
+        const auto come = [&](std::uint64_t at) {
+            ASSERT_EQ(r.accept(blocks, at, piece_of("x"), false, repeated),
+                      receive_stream::verdict::ok);
+        };
+        for (std::uint64_t n = 0; n < size / run; ++n) {
+            const std::uint64_t from = order == 2 ? size - (n + 1) * run : n * run;
+            const std::uint64_t gap = order == 0 ? 0 : 1;  // below the first: nothing is in order
+            for (std::uint64_t i = 1; i < run; i += 2)
+                come(from + i + gap);
+            for (std::uint64_t i = 0; i < run; i += 2)
+                come(from + (order == 2 ? run - 2 - i : i) + gap);
+        }
+        r.check_invariants();
+        EXPECT_EQ(r.held(), size);
+        EXPECT_LE(blocks.in_use(), 4 * size) << "order " << order;
+    }
+}
+
 TEST_F(receive_stream_test, a_lone_byte_does_not_hold_a_large_block) {
     receive_stream r;
     r.window.limit = r.window.size = 1 << 20;

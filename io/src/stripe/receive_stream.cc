@@ -35,6 +35,22 @@ void join(block_pool& blocks, chain& to, chain&& piece, bool copy) {
     piece.clear();
 }
 
+// Two runs meet. Each may end there in a small piece with a block of its own: those are put together. And the shorter goes to the
+// longer, or a peer that sends backwards would have the same long run moved again and again.
+void unite(block_pool& blocks, chain& low, chain&& high) {
+    if (!low.empty() && high[0].size < small_piece) {
+        chain first;
+        high.move_front(first, high[0].size);
+        join(blocks, low, std::move(first), true);
+    }
+    if (low.slices() >= high.slices()) {
+        low.append(std::move(high));
+    } else {
+        high.prepend(std::move(low));
+        low = std::move(high);
+    }
+}
+
 }  // namespace
 
 receive_stream::verdict receive_stream::check_final(std::uint64_t final_size) const noexcept {
@@ -91,16 +107,16 @@ void receive_stream::deliver(block_pool& blocks, chain&& piece) {
     const bool copy = pins_too_much(piece) || (!ready_.empty() && piece.size() < small_piece / 4);
     next_ += piece.size();
     join(blocks, ready_, std::move(piece), copy);
-    absorb();
+    absorb(blocks);
 }
 
 // What was parked right at next_ is in order now.
-void receive_stream::absorb() {
+void receive_stream::absorb(block_pool& blocks) {
     while (!parked_.empty() && parked_.begin()->first == next_) {
         chain& front = parked_.begin()->second;
         next_ += front.size();
         parked_bytes_ -= front.size();
-        ready_.append(std::move(front));
+        unite(blocks, ready_, std::move(front));
         parked_.erase(parked_.begin());
     }
 }
@@ -115,7 +131,7 @@ void receive_stream::park(block_pool& blocks, std::uint64_t at, chain&& piece) {
         if (below->first + below->second.size() == at) {
             join(blocks, below->second, std::move(piece), copy);
             if (above != parked_.end() && above->first == at + n) {
-                below->second.append(std::move(above->second));
+                unite(blocks, below->second, std::move(above->second));
                 parked_.erase(above);
             }
             return;
@@ -124,7 +140,7 @@ void receive_stream::park(block_pool& blocks, std::uint64_t at, chain&& piece) {
     chain kept;
     join(blocks, kept, std::move(piece), copy);
     if (above != parked_.end() && above->first == at + n) {
-        kept.append(std::move(above->second));
+        unite(blocks, kept, std::move(above->second));
         above = parked_.erase(above);
     }
     parked_.emplace_hint(above, at, std::move(kept));

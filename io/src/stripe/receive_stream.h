@@ -54,7 +54,7 @@ class receive_stream {
   private:
     void deliver(block_pool& blocks, chain&& piece);
     void park(block_pool& blocks, std::uint64_t at, chain&& piece);
-    void absorb();
+    void absorb(block_pool& blocks);
     std::size_t most_ranges() const noexcept;
 
     chain ready_;
