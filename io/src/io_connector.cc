@@ -47,6 +47,7 @@ struct io_connector::core {
     void begin();
     void resolve();
     void resolved(resolver::answer found);
+    void stop_resolving() noexcept;
     void try_addresses(std::vector<socket_address> found);
     void advance();
     bool start(std::size_t index);
@@ -82,6 +83,7 @@ struct io_connector::core {
     done call;
 
     std::shared_ptr<mailbox> box;
+    resolver::lookup name;
     std::vector<socket_address> addresses;  // given, or found
     happy_eyeballs race{0, duration{0}};
     std::vector<std::unique_ptr<attempt>> attempts;
@@ -104,9 +106,7 @@ io_connector::core::core(event_loop& on, const connector_options& wanted, done o
 }
 
 io_connector::core::~core() {
-    if (!box) return;
-    std::lock_guard held(box->lock);
-    box->home = nullptr;
+    stop_resolving();
 }
 
 void io_connector::core::begin() {
@@ -122,8 +122,16 @@ void io_connector::core::begin() {
 void io_connector::core::resolve() {
     box = std::make_shared<mailbox>();
     box->home = this;
-    names->resolve(to.where.host, to.where.port, false,
-                   [mine = box](resolver::answer found) { deliver(mine, std::move(found)); });
+    name =
+        names->resolve(to.where.host, to.where.port, false,
+                       [mine = box](resolver::answer found) { deliver(mine, std::move(found)); });
+}
+
+void io_connector::core::stop_resolving() noexcept {
+    if (!box) return;
+    name = {};
+    std::lock_guard held(box->lock);
+    box->home = nullptr;
 }
 
 // On the resolver's thread; what it posts runs on the loop's.
@@ -225,10 +233,7 @@ void io_connector::core::finish(result<std::unique_ptr<io_pipe>> outcome) {
     attempts.clear();
     next.cancel();
     timeout.cancel();
-    if (box) {
-        std::lock_guard held(box->lock);
-        box->home = nullptr;
-    }
+    stop_resolving();
     call(std::move(outcome));
 }
 

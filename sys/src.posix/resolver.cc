@@ -11,7 +11,6 @@
 #include <cerrno>
 #include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <mutex>
 #include <system_error>
@@ -66,18 +65,18 @@ resolver::answer resolve_now(const std::string& host, const std::string& service
 //
 // Invariants, under `mutex`:
 //   - a callback is in `waiting`, or called (`calling` counts those), or done with;
+//   - what is in `queue` is in `waiting`;
 //   - once `closed`, `waiting` and `queue` are empty for good and no call begins.
 struct resolver::shared {
     struct request {
-        std::uint64_t id;
         std::string host, service;
         bool passive;
     };
 
     std::mutex mutex;
-    std::condition_variable work;      // a request came, or closed
-    std::condition_variable returned;  // a callback returned
-    std::deque<request> queue;
+    std::condition_variable work;            // a request came, or closed
+    std::condition_variable returned;        // a callback returned
+    std::map<std::uint64_t, request> queue;  // their turn has not come, oldest first
     std::map<std::uint64_t, callback> waiting;
     std::uint64_t next_id = 0;
     unsigned threads = 0;
@@ -96,14 +95,14 @@ void resolver::shared::run() {
         work.wait(lock, [this] { return closed || !queue.empty(); });
         --idle;
         if (closed) return;
-        const request r = std::move(queue.front());
-        queue.pop_front();
+        const auto next = queue.extract(queue.begin());
+        const request& r = next.mapped();
 
         lock.unlock();
         answer found = resolve_now(r.host, r.service, r.passive);
         lock.lock();
 
-        const auto at = waiting.find(r.id);
+        const auto at = waiting.find(next.key());
         if (at == waiting.end()) continue;  // dropped
         callback done = std::move(at->second);
         waiting.erase(at);
@@ -146,7 +145,8 @@ resolver::~resolver() {
     shared_->returned.wait(lock, [this] { return shared_->calling == 0; });
 }
 
-void resolver::resolve(std::string host, std::string service, bool passive, callback done) {
+resolver::lookup resolver::resolve(std::string host, std::string service, bool passive,
+                                   callback done) {
     std::unique_lock lock(shared_->mutex);
     if (shared_->queue.size() >= shared_->idle && shared_->threads < workers_) {
         if (shared_->start_thread(shared_)) {
@@ -154,13 +154,28 @@ void resolver::resolve(std::string host, std::string service, bool passive, call
         } else if (shared_->threads == 0) {
             lock.unlock();
             done(error{reason::limit, EAGAIN});
-            return;
+            return {};
         }
     }
     const std::uint64_t id = shared_->next_id++;
     shared_->waiting.emplace(id, std::move(done));
-    shared_->queue.push_back({id, std::move(host), std::move(service), passive});
+    shared_->queue.emplace(id, shared::request{std::move(host), std::move(service), passive});
     shared_->work.notify_one();
+    return {shared_, id};
+}
+
+resolver::lookup::~lookup() {
+    const std::shared_ptr<shared> of = of_.lock();
+    if (!of) return;
+    std::map<std::uint64_t, callback>::node_type dropped;  // dies after the lock is gone
+    const std::lock_guard lock(of->mutex);
+    of->queue.erase(id_);
+    dropped = of->waiting.extract(id_);
+}
+
+std::size_t resolver::waiting() const {
+    const std::lock_guard lock(shared_->mutex);
+    return shared_->waiting.size();
 }
 
 }  // namespace libp

@@ -207,12 +207,32 @@ TEST_F(connector, times_out_on_a_resolver_that_hangs) {
     resolver busy(1);
     std::promise<void> release;
     // Its only worker is inside this callback for as long as the test wants.
-    busy.resolve("127.0.0.1", "80", false,
-                 [hold = release.get_future().share()](resolver::answer) { hold.wait(); });
+    const auto asked =
+        busy.resolve("127.0.0.1", "80", false,
+                     [hold = release.get_future().share()](resolver::answer) { hold.wait(); });
     connecting = std::make_unique<io_connector>(loop, busy, *endpoint::parse("localhost:80"),
                                                 connector_options{.timeout = 50ms}, on_done());
     run();
     EXPECT_EQ(failure().why, reason::timed_out);
+    release.set_value();
+}
+
+TEST_F(connector, leaves_no_name_behind_when_it_goes) {
+    resolver busy(1);
+    std::promise<void> release;
+    std::promise<void> begun;
+    const auto asked = busy.resolve("127.0.0.1", "80", false,
+                                    [&, hold = release.get_future().share()](resolver::answer) {
+                                        begun.set_value();
+                                        hold.wait();
+                                    });
+    begun.get_future().wait();
+    connecting = std::make_unique<io_connector>(loop, busy, *endpoint::parse("localhost:80"),
+                                                connector_options{}, on_done());
+    loop.turn(loop.now());
+    EXPECT_EQ(busy.waiting(), 1u);
+    connecting.reset();
+    EXPECT_EQ(busy.waiting(), 0u);
     release.set_value();
 }
 
@@ -328,8 +348,9 @@ TEST(connector_lifetime, a_late_answer_finds_nobody) {
     for (int round = 0; round < 50; ++round) {
         resolver names(1);
         std::promise<void> release;
-        names.resolve("127.0.0.1", "80", false,
-                      [hold = release.get_future().share()](resolver::answer) { hold.wait(); });
+        const auto asked =
+            names.resolve("127.0.0.1", "80", false,
+                          [hold = release.get_future().share()](resolver::answer) { hold.wait(); });
         auto never_called = [](result<std::unique_ptr<io_pipe>>) { FAIL(); };
         {
             event_loop loop;

@@ -19,6 +19,7 @@ class gate {
     void pass() {
         std::unique_lock lock(mutex_);
         ++inside_;
+        ++came_;
         changed_.notify_all();
         changed_.wait(lock, [this] { return open_; });
         --inside_;
@@ -27,6 +28,10 @@ class gate {
     bool wait_inside(int n) {
         std::unique_lock lock(mutex_);
         return changed_.wait_for(lock, std::chrono::seconds(10), [&] { return inside_ == n; });
+    }
+    int came() {
+        const std::lock_guard lock(mutex_);
+        return came_;
     }
     void set_open(bool open) {
         const std::lock_guard lock(mutex_);
@@ -37,7 +42,7 @@ class gate {
   private:
     std::mutex mutex_;
     std::condition_variable changed_;
-    int inside_ = 0;
+    int inside_ = 0, came_ = 0;
     bool open_ = false;
 };
 gate silent_server;
@@ -72,12 +77,16 @@ class answers {
             changed_.notify_all();
         };
     }
+    void ask(resolver& of, const char* host, int port = 80) {
+        lookups_.push_back(of.resolve(host, std::to_string(port), false, slot()));
+    }
     bool wait(std::size_t n) {
         std::unique_lock lock(mutex_);
         return changed_.wait_for(lock, patience, [&] { return got_.size() >= n; });
     }
     std::vector<resolver::answer> got_;
     std::vector<std::thread::id> threads_;
+    std::vector<resolver::lookup> lookups_;
 
   private:
     std::mutex mutex_;
@@ -124,7 +133,7 @@ TEST(Resolver, AnswersOnAnotherThreadExactlyOnce) {
     {
         resolver r;
         for (int i = 0; i < 50; ++i)
-            r.resolve("127.0.0.1", std::to_string(i), false, a.slot());
+            a.ask(r, "127.0.0.1", i);
         ASSERT_TRUE(a.wait(50));
     }
     EXPECT_EQ(a.got_.size(), 50u);
@@ -142,14 +151,39 @@ TEST(Resolver, ASlowNameDoesNotHoldUpOthers) {
     silent_server.set_open(false);
     answers a;
     resolver r(2);
-    r.resolve("silent.test", "80", false, a.slot());
+    a.ask(r, "silent.test");
     ASSERT_TRUE(silent_server.wait_inside(1));
-    r.resolve("127.0.0.1", "80", false, a.slot());
+    a.ask(r, "127.0.0.1");
     ASSERT_TRUE(a.wait(1));
     EXPECT_TRUE(a.got_[0]);
     silent_server.set_open(true);
     ASSERT_TRUE(a.wait(2));
     EXPECT_EQ(a.got_[1].error(), (error{reason::resolve_failed, unknown_name}));
+}
+
+// Somebody asks for names that nobody answers for, and leaves: others do not wait for them, and nothing is kept.
+TEST(Resolver, WhatNobodyWaitsForIsNotLookedUp) {
+    silent_server.set_open(false);
+    answers a;
+    resolver r(1);
+    const int before = silent_server.came();
+    a.ask(r, "silent.test");
+    ASSERT_TRUE(silent_server.wait_inside(1));
+    const auto held = std::make_shared<int>();
+    {
+        std::vector<resolver::lookup> lookups;
+        for (int i = 0; i < 100; ++i)
+            lookups.push_back(r.resolve("silent.test", "80", false, [held](resolver::answer) {}));
+        EXPECT_EQ(r.waiting(), 101u);
+        lookups[0] = std::move(lookups[1]);
+        EXPECT_EQ(r.waiting(), 100u);
+    }
+    EXPECT_EQ(held.use_count(), 1);
+    EXPECT_EQ(r.waiting(), 1u);
+    a.ask(r, "127.0.0.1");
+    silent_server.set_open(true);
+    ASSERT_TRUE(a.wait(2));
+    EXPECT_EQ(silent_server.came(), before + 1);
 }
 
 // The destructor returns while the name server is silent, the callback and all it holds are gone by
@@ -158,10 +192,12 @@ TEST(Resolver, DyingDoesNotWaitForASilentServer) {
     silent_server.set_open(false);
     const auto held = std::make_shared<int>();
     std::atomic<int> called = 0;
+    std::vector<resolver::lookup> lookups;
     {
         resolver r(1);
         for (int i = 0; i < 3; ++i)
-            r.resolve("silent.test", "80", false, [held, &called](resolver::answer) { ++called; });
+            lookups.push_back(r.resolve("silent.test", "80", false,
+                                        [held, &called](resolver::answer) { ++called; }));
         ASSERT_TRUE(silent_server.wait_inside(1));
         EXPECT_EQ(held.use_count(), 4);
     }
@@ -176,7 +212,7 @@ TEST(Resolver, DyingWaitsForACallbackThatRuns) {
     gate callback_gate;
     std::atomic<bool> returned = false;
     auto r = std::make_unique<resolver>(1);
-    r->resolve("127.0.0.1", "80", false, [&](resolver::answer) {
+    const auto asked = r->resolve("127.0.0.1", "80", false, [&](resolver::answer) {
         callback_gate.pass();
         returned = true;
     });
@@ -193,8 +229,10 @@ TEST(Resolver, DyingAtOnce) {
         int after = 0;
         {
             resolver r(3);
+            std::vector<resolver::lookup> lookups;
             for (int j = 0; j < 5; ++j)
-                r.resolve("127.0.0.1", "80", false, [&](resolver::answer) { ++called; });
+                lookups.push_back(
+                    r.resolve("127.0.0.1", "80", false, [&](resolver::answer) { ++called; }));
         }
         after = called;
         std::this_thread::yield();
