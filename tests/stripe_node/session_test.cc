@@ -203,26 +203,31 @@ TEST(StripeSession, AnEndedSessionIsRefusedWhereOthersLive) {
     EXPECT_TRUE(w.run([&] { return again.finished(); }));
 }
 
+// Where that session had the last place, too: it counts no more, else the newcomer could not come before it is given up.
 TEST(StripeSession, S21ARestartedPeerBreaksItsOldSessionAtOnce) {
-    node_options named;
-    named.node_id.fill(7);
-    world w({}, named);
-    w.join_many(2);
-    w.b.answer.fin = false;
-    talker& t = w.open({.to_send = 1000, .fin = false});
-    ASSERT_TRUE(w.run([&] { return !w.b.talkers.empty() && w.b.talkers[0]->received() == 1000; }));
+    for (const std::size_t places : {std::size_t{1}, node_options{}.max_sessions}) {
+        SCOPED_TRACE(places);
+        node_options named;
+        named.node_id.fill(7);
+        world w({.max_sessions = places}, named);
+        w.join_many(2);
+        w.b.answer.fin = false;
+        talker& t = w.open({.to_send = 1000, .fin = false});
+        ASSERT_TRUE(
+            w.run([&] { return !w.b.talkers.empty() && w.b.talkers[0]->received() == 1000; }));
 
-    node_end reborn(w.loop, named);
-    link& l = w.links.emplace_back(w.loop);
-    w.a.it.adopt(l.take_a(), "a");
-    reborn.it.adopt(l.take_b(), "b");
-    ASSERT_TRUE(w.run([&] { return t.broken(); }, 1s));
-    EXPECT_EQ(t.why(), error{reason::peer_restarted});
-    talker& again = w.open({.to_send = 1000});
-    ASSERT_TRUE(w.run([&] { return again.finished(); }));
-    EXPECT_EQ(reborn.talkers.size(), 1u);
-    EXPECT_EQ(w.b.talkers.size(), 1u);
-    EXPECT_EQ(w.a.it.sessions(), 1u);
+        node_end reborn(w.loop, named);
+        link& l = w.links.emplace_back(w.loop);
+        w.a.it.adopt(l.take_a(), "a");
+        reborn.it.adopt(l.take_b(), "b");
+        ASSERT_TRUE(w.run([&] { return t.broken(); }, 1s));
+        EXPECT_EQ(t.why(), error{reason::peer_restarted});
+        talker& again = w.open({.to_send = 1000});
+        ASSERT_TRUE(w.run([&] { return again.finished(); }));
+        EXPECT_EQ(reborn.talkers.size(), 1u);
+        EXPECT_EQ(w.b.talkers.size(), 1u);
+        EXPECT_EQ(w.a.it.sessions(), 1u);
+    }
 }
 
 // A pipe whose other end has proved who it is.

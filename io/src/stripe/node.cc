@@ -188,7 +188,7 @@ void node::adopt(std::unique_ptr<io_pipe> pipe, std::string path, subflow_owner*
 void node::adopt(std::unique_ptr<io_pipe> pipe, subflow_path path, subflow_owner* owner,
                  std::uint64_t token) {
     core& c = *core_;
-    const bool full = !c.make_room();
+    const bool full = !owner && !c.make_room();
     if (path.name.empty()) path.name = describe(*pipe);
     const hello own = c.own_hello(path);
     std::string route = path.name;

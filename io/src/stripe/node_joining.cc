@@ -128,12 +128,13 @@ std::unique_ptr<joining_pipe> node::core::take(joining_pipe& j) {
     return taken;
 }
 
-// For one more handshake. Whoever connects and says nothing shall not keep others out for as long as he may stay.
+// For one more handshake. Whoever connects and says nothing shall not keep others out for as long as he may stay. What we dialled
+// ourselves is no stranger's: it neither needs room nor makes it.
 bool node::core::make_room() {
     std::size_t shaking = 0;
     joining_pipe* oldest = nullptr;
     for (const auto& j : joining) {
-        if (j->doomed()) continue;
+        if (j->doomed() || j->origin().owner) continue;
         if (!oldest) oldest = j.get();
         ++shaking;
     }
