@@ -58,6 +58,17 @@ TEST(advance, what_was_accepted_makes_room_for_one_more) {
     EXPECT_EQ(credits(p.frames(1)), (grants{{10, 64 * kib}}));
 }
 
+TEST(advance, so_does_what_was_refused) {
+    raw_peer p(three_ahead());
+    p.frames(1);
+    for (const stream_id id : {2, 4, 6}) {
+        p.open(id);
+        p.e.refuse(id, {reason::refused}, p.now);
+        EXPECT_EQ(credits(p.frames(1)), (grants{{id + 6, 64 * kib}}));
+    }
+    p.e.check_invariants();
+}
+
 TEST(advance, an_id_that_is_reset_before_its_open_gives_its_grant_back) {
     raw_peer p(three_ahead());
     p.frames(1);

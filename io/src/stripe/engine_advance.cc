@@ -1,7 +1,7 @@
 // Credit for streams that have yet to be opened, so that what their opener has to send need not wait for an answer.
 //
 // A stream begins with the initial credit of the HELLO, which is small: it is promised to as many streams as may ever be open. The next few streams
-// are granted more, each by its id, out of what the budget has left; each stream that is accepted makes room for one more. Such a window
+// are granted more, each by its id, out of what the budget has left; each stream that is accepted or refused makes room for one more. Such a window
 // is charged like any other from the moment that it is granted, and its stream takes it over. A grant that dies with its subflow is not said again:
 // the stream gets its credit with OPEN_OK, a round trip later, and that is all there is to lose.
 
