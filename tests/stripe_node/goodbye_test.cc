@@ -1,5 +1,8 @@
 // The clean end of a node: what is completed, what is cut, and what both ends know of it.
 
+#include <algorithm>
+#include <ctime>
+
 #include "stripe_node/world.h"
 
 namespace libp::stripe {
@@ -238,23 +241,26 @@ TEST(StripeGoodbye, WhatIsOpenedToAnEndThatLeavesIsRefused) {
     }
 }
 
-// A peer comes, leaves bytes that nobody reads, says goodbye, and comes again.
+// A peer comes, leaves bytes that nobody reads, and says goodbye.
+void come_and_go(world& w) {
+    const log quiet;
+    node once(w.loop, quiet, {});
+    auto [near, far] = make_memory_pair(w.loop);
+    once.adopt(std::move(near), "near");
+    w.b.it.adopt(std::move(far), "far");
+    talker t(w.loop, once.open_stream({}, 10s), {.to_send = 300 * kib});
+    ASSERT_TRUE(w.run([&] { return t.finished(); }));
+    closing end;
+    once.close(end.call());
+    ASSERT_TRUE(w.run([&] { return end.closed && w.b.it.sessions() == 0; }));
+}
+
 TEST(StripeGoodbye, WhatIsLeftUnreadIsBoundedToo) {
     constexpr std::size_t budget = 16 * mib;
     world w({}, {.memory_budget = budget, .max_sessions = 4});
     w.b.answer.reads = false;
-    log quiet;
-    for (int n = 0; n < 24; ++n) {
-        node once(w.loop, quiet, {});
-        auto [near, far] = make_memory_pair(w.loop);
-        once.adopt(std::move(near), "near");
-        w.b.it.adopt(std::move(far), "far");
-        talker t(w.loop, once.open_stream({}, 10s), {.to_send = 300 * kib});
-        ASSERT_TRUE(w.run([&] { return t.finished(); }));
-        closing end;
-        once.close(end.call());
-        ASSERT_TRUE(w.run([&] { return end.closed && w.b.it.sessions() == 0; }));
-    }
+    for (int n = 0; n < 24; ++n)
+        come_and_go(w);
     std::size_t whole = 0;
     for (const auto& t : w.b.talkers) {
         t->read_now();
@@ -267,6 +273,43 @@ TEST(StripeGoodbye, WhatIsLeftUnreadIsBoundedToo) {
         }
     }
     EXPECT_EQ(whole, budget / 8 / (300 * kib));
+}
+
+// ... and what was read meanwhile makes room again.
+TEST(StripeGoodbye, WhatIsLeftUnreadAndReadLaterMakesRoom) {
+    constexpr std::size_t budget = 16 * mib;
+    world w({}, {.memory_budget = budget, .max_sessions = 4});
+    w.b.answer.reads = false;
+    for (int n = 0; n < 24; ++n) {
+        come_and_go(w);
+        if (n % 4 == 3)
+            for (const auto& late : w.b.talkers)
+                late->read_now();
+    }
+    for (const auto& t : w.b.talkers)
+        EXPECT_EQ(t->received(), 300 * kib);
+}
+
+TEST(StripeGoodbye, ThousandsOfUnreadStreamsEndInNoTime) {
+    world w;
+    w.b.answer.reads = false;
+    log quiet;
+    node once(w.loop, quiet, {});
+    auto [near, far] = make_memory_pair(w.loop);
+    once.adopt(std::move(near), "near");
+    w.b.it.adopt(std::move(far), "far");
+    const std::clock_t began = std::clock();
+    std::deque<talker> all;
+    for (int n = 0; n < 8000; ++n)
+        all.emplace_back(w.loop, once.open_stream({}, 10s), talker::plan{.to_send = 1});
+    ASSERT_TRUE(w.run([&] { return std::ranges::all_of(all, &talker::finished); }));
+    const std::clock_t served = std::clock();
+    once.close({});
+    ASSERT_TRUE(w.run([&] { return w.b.it.sessions() == 0; }));
+    EXPECT_LT(std::clock() - served, served - began) << "their end costs less than their life";
+    ASSERT_EQ(w.b.talkers.size(), 8000u);
+    EXPECT_TRUE(std::ranges::none_of(w.b.talkers, &talker::broken,
+                                     [](const auto& t) -> const talker& { return *t; }));
 }
 
 }  // namespace

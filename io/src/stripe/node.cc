@@ -132,11 +132,16 @@ void node::core::session_over(session& which) {
 // The session's share goes to the next one, so what outlives it is bounded by itself: a peer may come, leave bytes that nobody
 // reads, and come again.
 void node::core::completed(striped_stream& s, chain unread) {
-    std::size_t kept = unread.size();
-    for (striped_stream* other = outliving.front(); other; other = outliving.next(*other))
-        kept += other->unread();
-    if (kept > options.memory_budget / 8) return s.on_broken({reason::limit}, {});
+    const std::size_t most = options.memory_budget / 8;
+    if (kept_unread + unread.size() > most && kept_counted_in != loop.turns()) {
+        kept_counted_in = loop.turns();
+        kept_unread = 0;
+        for (striped_stream* other = outliving.front(); other; other = outliving.next(*other))
+            kept_unread += other->unread();
+    }
+    if (kept_unread + unread.size() > most) return s.on_broken({reason::limit}, {});
     s.on_completed(std::move(unread));
+    kept_unread += s.unread();
     if (s.unread() > 0) outliving.push_back(s);
 }
 

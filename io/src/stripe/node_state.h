@@ -60,6 +60,9 @@ struct node::core final : joining_pipe::judge, session::keeper {
     memory_shares shares;
     // Streams with unread bytes whose session is over. Before the sessions: they may add to it to their very end.
     intrusive_list<striped_stream, &striped_stream::hook> outliving;
+    // What they have, or more: counted again only where it seems too much, and once a turn, because a session may end with thousands of them.
+    std::size_t kept_unread = 0;
+    std::uint64_t kept_counted_in = 0;
     std::vector<std::unique_ptr<joining_pipe>> joining;
     std::vector<std::unique_ptr<session>> sessions;  // oldest first; those that are over included
     std::vector<std::unique_ptr<parting_pipe>> parting;
