@@ -6,9 +6,9 @@
 #include <libp/fd.h>
 #include <libp/socket.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <optional>
 #include <tuple>
 #include <utility>
@@ -19,6 +19,11 @@ namespace {
 
 startup_error failed(const std::string& where, const std::string& why) {
     return {exit_code::os_error, "announce: " + where + ": " + why, {}};
+}
+
+// In the system's own words: what has become of a pipe's reader is not "reset by peer" here.
+startup_error failed(const std::string& where, int os_errno) {
+    return failed(where, to_string(error{reason::system, os_errno}));
 }
 
 // Of a number; nothing: it is a file's name.
@@ -35,12 +40,21 @@ startup_result to_descriptor(const std::string& where, fd_type number, const std
     data.append_copy(blocks, bytes_of(text));
     while (!data.empty()) {
         io_result r = write_to(out.get(), data);
-        if (!r.ok()) return failed(where, r.why ? to_string(r.why) : "not ready");
+        if (!r.ok()) return failed(where, r.why ? r.why.os_errno : EAGAIN);
         data.drop_front(r.bytes);
     }
     // stdout and stderr are not ours to close.
     if (number <= 2) std::ignore = out.release();
     return std::nullopt;
+}
+
+// False: errno says why not.
+bool write_file(const std::string& name, const std::string& text) {
+    std::FILE* out = std::fopen(name.c_str(), "w");
+    if (!out) return false;
+    // What it cannot hold shows when it is closed.
+    const bool taken = std::fwrite(text.data(), 1, text.size(), out) == text.size();
+    return std::fclose(out) == 0 && taken;
 }
 
 startup_result to_file(const std::string& where, const std::string& text) {
@@ -49,11 +63,8 @@ startup_result to_file(const std::string& where, const std::string& text) {
     auto there = std::filesystem::status(where, absent);
     bool replace = !std::filesystem::exists(there) || std::filesystem::is_regular_file(there);
     std::string name = replace ? where + ".new" : where;
-    std::ofstream out(name, std::ios::trunc);
-    out << text << std::flush;
-    out.close();
-    if (!out || (replace && std::rename(name.c_str(), where.c_str()) != 0))
-        return failed(where, "cannot be written");
+    if (!write_file(name, text) || (replace && std::rename(name.c_str(), where.c_str()) != 0))
+        return failed(where, errno);
     return std::nullopt;
 }
 

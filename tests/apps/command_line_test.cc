@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <regex>
+#include <tuple>
 
 // The command lines of tcp-proxy and tcp-striper as people type them: what is printed, and the status.
 
@@ -256,6 +257,32 @@ TEST(command_line, announces_to_no_descriptor_that_was_not_handed_over) {
         EXPECT_TRUE(r.errors.starts_with("tcp-proxy: error: announce: " + n + ": no such"))
             << r.errors;
     }
+}
+
+TEST(command_line, what_cannot_be_announced_says_why) {
+    for (const auto& [where, redirected, why] :
+         {std::tuple("3", "3</dev/null", "bad file descriptor"),
+          std::tuple("3", "3>/dev/full", "no space left on device"),
+          std::tuple("/dev/full", "", "no space left on device"),
+          std::tuple("/nonexistent/x", "", "no such file or directory")}) {
+        const std::string command =
+            std::string("exec \"$0\" -q -r 127.0.0.1:0 --announce ") + where + " " + redirected;
+        const run_result r =
+            run_program("/bin/sh", {"-c", command, program_folder() + "/tcp-proxy"});
+        EXPECT_EQ(r.status, 71) << command;
+        EXPECT_EQ(r.errors,
+                  std::string("tcp-proxy: error: announce: ") + where + ": " + why + "\n");
+    }
+    // Nobody reads it.
+    int ends[2];
+    ASSERT_EQ(::pipe(ends), 0);
+    ::close(ends[0]);
+    const std::string number = std::to_string(ends[1]);
+    const run_result r =
+        run_program("tcp-proxy", {"-q", "-r", "127.0.0.1:0", "--announce", number});
+    ::close(ends[1]);
+    EXPECT_EQ(r.status, 71);
+    EXPECT_EQ(r.errors, "tcp-proxy: error: announce: " + number + ": broken pipe\n");
 }
 
 TEST(command_line, announces_to_a_file_in_one_piece) {
