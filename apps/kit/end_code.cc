@@ -13,6 +13,7 @@ exit_code common_exit(reason why, exit_code otherwise) noexcept {
         case reason::wrong_key:
         case reason::tls_wanted:
         case reason::not_allowed:
+        case reason::permission:
             return exit_code::no_permission;
         case reason::protocol_error:
         case reason::no_tls:
@@ -43,8 +44,8 @@ exit_code exit_of_attempt(const error& why) noexcept {
     switch (why.why) {
         case reason::resolve_failed:
             return exit_code::no_host;
-        case reason::limit:
-            return exit_code::os_error;
+        case reason::limit:  // this system's, where there is a number; else the other end's
+            return why.os_errno != 0 ? exit_code::os_error : exit_code::unavailable;
         default:
             return common_exit(why.why, exit_code::unavailable);
     }

@@ -143,7 +143,7 @@ constexpr const char* find_text(const numbered_text (&texts)[n], int number) noe
 // Where the number tells more than the reason: which kind of unreachable, what the system refused.
 constexpr bool number_says_more(reason why) noexcept {
     return why == reason::system || why == reason::unreachable || why == reason::permission ||
-           why == reason::unsupported;
+           why == reason::unsupported || why == reason::limit;
 }
 
 struct errno_reason {

@@ -227,7 +227,8 @@ TEST(command_line, too_few_descriptors_are_71_and_enough_are_enough) {
                           std::string(program) +
                               ": error: descriptors: 12 are needed to begin with, and the "
                               "limit is " +
-                              std::to_string(limit) + ": limit reached\n  hint: ulimit -n 1024\n");
+                              std::to_string(limit) +
+                              ": too many open files\n  hint: ulimit -n 1024\n");
             }
     test_listener target;
     spawned_program relay({.program = "tcp-proxy",

@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 #include <kit/end_code.h>
 
+#include <cerrno>
+
 namespace libp::app {
 namespace {
 
@@ -54,6 +56,9 @@ TEST(end_code, one_shot_statuses) {
     EXPECT_EQ(exit_of_attempt({reason::resolve_failed}), exit_code::no_host);
     EXPECT_EQ(exit_of_attempt({reason::wrong_key}), exit_code::no_permission);
     EXPECT_EQ(exit_of_attempt({reason::not_allowed}), exit_code::no_permission);
+    EXPECT_EQ(exit_of_attempt({reason::permission, EACCES}), exit_code::no_permission);
+    EXPECT_EQ(exit_of_attempt({reason::limit, EMFILE}), exit_code::os_error);
+    EXPECT_EQ(exit_of_attempt({reason::limit}), exit_code::unavailable) << "a server that is full";
     EXPECT_EQ(exit_of_bridge({bridge_side::b, {reason::bad_certificate}}),
               exit_code::no_permission);
 }

@@ -60,7 +60,7 @@ TEST_F(listeners_test, at_the_limit_a_second_has_one_line_and_the_last_is_true) 
             ASSERT_TRUE(run_until([&] { return in.size() == i; }));
         }
         EXPECT_GE(lines.count("paused"), 1u);
-        ASSERT_TRUE(run_until([&] { return lines.count("paused=\"limit reached\"") > 0; }));
+        ASSERT_TRUE(run_until([&] { return lines.count("paused=\"too many open files\"") > 0; }));
         EXPECT_LE(lines.count("paused"), most());
     }
     ASSERT_TRUE(run_until([&] { return in.size() == crowd; }));

@@ -56,6 +56,8 @@ TEST(error_test, words_are_for_people) {
     // The system's words where they tell more than the reason, in lower case.
     EXPECT_EQ(to_string(error_from_errno(EHOSTUNREACH)), "no route to host");
     EXPECT_EQ(to_string(error{reason::system, EMFILE}), "too many open files");
+    EXPECT_EQ(to_string(error{reason::limit, EMFILE}), "too many open files");
+    EXPECT_EQ(to_string(error{reason::limit}), "limit reached");
     EXPECT_EQ(to_string(error{reason::system}), "system error");
     EXPECT_EQ(to_string(error{reason::resolve_failed}), "name cannot be resolved");
     EXPECT_EQ(to_string(error{reason::resolve_failed, unknown_name}),
