@@ -27,6 +27,7 @@ stripe::dialer_options dialer_options_of(const stripe_client_plan& plan) {
     options.subflows = plan.settings.subflows;
     options.connect.timeout = plan.settings.common.connect_timeout;
     options.connect.tcp = subflow_tcp_options(plan.settings);
+    options.one_shot = plan.settings.common.once;
     return options;
 }
 
@@ -50,25 +51,29 @@ bool from_stdin(const stripe_client_plan& plan) {
     return plan.listen.base == stack_spec::base_kind::stdio;
 }
 
-std::string path_names(const stripe_client_plan& plan) {
+// "a:1, b:2": those that failed in the same words, or all if none did.
+std::string path_names(const stripe_client_plan& plan, const std::vector<error>& failures,
+                       error why) {
+    const auto same = [&](error e) { return e && to_string(e) == to_string(why); };
+    const bool any = std::ranges::any_of(failures, same);
     std::string all;
-    for (const stripe::path& p : plan.paths)
-        all += (all.empty() ? "" : ", ") + p.to.to_string();
+    for (std::size_t i = 0; i < plan.paths.size(); ++i)
+        if (!any || same(failures[i]))
+            all += (all.empty() ? "" : ", ") + plan.paths[i].to.to_string();
     return all;
 }
 
 // How a one-shot session failed. `joined`: its stream had got to the server, so that what could not be reached is the target.
-void report_end(const stripe_client_plan& plan, exit_code code, error why, bool joined,
-                const tls_refusal& last) {
+void report_end(const stripe_client_plan& plan, const std::string& paths, exit_code code, error why,
+                bool joined, const tls_refusal& last) {
     const bool refused = why.why == reason::not_allowed;
     const bool never_made = joined && why && exit_of_attempt(why) == code &&
                             (code == exit_code::unavailable || code == exit_code::no_host ||
                              code == exit_code::no_permission);
-    if (!refused && !never_made)
-        return report_session(plan.program, path_names(plan), code, why, last);
+    if (!refused && !never_made) return report_session(plan.program, paths, code, why, last);
     const bool named = !plan.target.empty();
     std::string what = "target: " + (named ? plan.target : refused ? "none named" : "the server's");
-    if (!refused) what += ", by way of " + path_names(plan);
+    if (!refused) what += ", by way of " + paths;
     report(plan.program, {code, what + ": " + to_string(why),
                           refused && !named ? "name one: --target HOST:PORT" : ""});
 }
@@ -169,8 +174,10 @@ int client::run() {
     log_limits(out_, limits_);
     if (auto e = open()) return report(plan_.program, *e);
     exit_code code = life_.run(server_);
+    const error why = server_.last_error();
     if (settings_.once)
-        report_end(plan_, code, server_.last_error(), server_.last_joined(), tls_.last_refusal());
+        report_end(plan_, path_names(plan_, dialer_->failures(), why), code, why,
+                   server_.last_joined(), tls_.last_refusal());
     return static_cast<int>(code);
 }
 

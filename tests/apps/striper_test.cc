@@ -139,14 +139,24 @@ TEST(tcp_striper, stdin_may_be_datagrams) {
     EXPECT_EQ(near.wait_exit(), 0);
 }
 
+// At once: whoever waits for it, such as ssh, has been told all there is to tell.
 TEST(tcp_striper, stdin_to_nowhere_is_69) {
     refusing_port nobody;
-    run_result r =
-        run_program("tcp-striper", {"-q", "--connect-timeout=300ms", "-c", "-", nobody.address()});
+    const std::string first = nobody.address(), missing = "/nonexistent/for/this";
+    const run_result r =
+        run_program("tcp-striper", {"--connect-timeout=1h", "-c", "-", first, missing});
     EXPECT_EQ(r.status, 69);
-    EXPECT_NE(r.errors.find("tcp-striper: error: connect: " + nobody.address() +
-                            ": connection refused\n"),
-              std::string::npos)
+    EXPECT_TRUE(r.errors.ends_with("\ntcp-striper: error: connect: " + first + ", " + missing +
+                                   ": connection refused\n"))
+        << r.errors;
+}
+
+TEST(tcp_striper, stdin_to_a_name_that_is_none_is_68) {
+    const std::string unknown = no_such_name;
+    const run_result r = run_program("tcp-striper", {"--connect-timeout=1h", "-c", "-", unknown});
+    EXPECT_EQ(r.status, 68);
+    EXPECT_TRUE(r.errors.ends_with("\ntcp-striper: error: connect: " + unknown +
+                                   ": name cannot be resolved: no such name\n"))
         << r.errors;
 }
 

@@ -244,6 +244,26 @@ TEST_F(tls_options_test, a_wrong_key_ends_a_one_shot_session_with_77) {
     EXPECT_EQ(far.errors().find("reload=done", log.size()), std::string::npos) << far.errors();
 }
 
+// ... of a striped client, too, at once, and without a word of the paths that are not to blame.
+TEST_F(tls_options_test, only_the_path_with_the_wrong_key_is_named) {
+    if (!have_library()) GTEST_SKIP() << "no TLS library";
+    const std::string right = key_file("right", std::string(64, '1'));
+    const std::string wrong = key_file("wrong", std::string(64, '2'));
+    refusing_port nobody;
+    test_listener target;
+    spawned_program far({.program = "tcp-striper",
+                         .arguments = {"-s", "127.0.0.1:0", target.address(), "--psk-file", right},
+                         .announce = true});
+    const std::string at = far.wait_announced();
+    const run_result r = run_program("tcp-striper", {"-c", "-", "--connect-timeout=1h",
+                                                     "--psk-file", wrong, nobody.address(), at});
+    EXPECT_EQ(r.status, 77);
+    EXPECT_NE(
+        r.errors.find("\ntcp-striper: error: auth: " + at + ": the keys of the two ends differ\n"),
+        std::string::npos)
+        << r.errors;
+}
+
 // One end with TLS and one without: both programs say which, with a way out.
 TEST_F(tls_options_test, an_end_without_tls_and_one_with_say_so) {
     if (!have_library()) GTEST_SKIP() << "no TLS library";

@@ -215,12 +215,39 @@ TEST(StripeDialer, S29BacksOffAndSaysWhyOnce) {
              {.subflows = 3, .first_wait = 2ms, .longest_wait = 50ms});
     talker t(w.loop, w.client.it.open_stream({}, 400ms), {});
     ASSERT_TRUE(w.run([&] { return t.broken(); }));
-    EXPECT_TRUE(d.last_failure());
-    EXPECT_EQ(t.why(), d.last_failure());
+    EXPECT_TRUE(d.failures()[0]);
+    EXPECT_EQ(t.why(), d.failures()[0]);
     EXPECT_EQ(d.up(), 0u);
     EXPECT_EQ(w.client.lines.count("warn path name=dsl"), 1u);
     // 400 ms: at most five short waits each, and then one every 30 ms or more, a few turns each.
     EXPECT_LT(w.loop.turns(), 3u * (5 + 14) * 6);
+}
+
+TEST(StripeDialer, AOneShotGivesUpWhenEveryPathHasFailed) {
+    real_world w({.handshake_timeout = 100ms});
+    const unique_fd silent = *listen_on(*socket_address::parse("127.0.0.1:0"));
+    const path nowhere{{{}, "/nonexistent/for/this/test"}};
+    const path mute{*endpoint::parse(local_address(silent.get()).to_string())};
+    dialer d(w.loop, w.names, w.client.it, w.client.out, {nowhere, mute}, {.one_shot = true});
+    talker t(w.loop, w.client.it.open_stream({}, 1h), {});
+    ASSERT_TRUE(w.run([&] { return bool(d.failures()[0]); }));
+    EXPECT_FALSE(t.broken()) << "the other may yet get there";
+    ASSERT_TRUE(w.run([&] { return t.broken(); }));
+    EXPECT_TRUE(d.failures()[1]);
+    EXPECT_TRUE(t.why() == d.failures()[0] || t.why() == d.failures()[1]);
+}
+
+// It may be busy, or have just lost its last session and begin anew.
+TEST(StripeDialer, AOneShotTriesAgainWhereAHandshakeIsReset) {
+    real_world w;
+    server s(w.loop);
+    s.end.reset();  // whatever is accepted is closed
+    dialer d(w.loop, w.names, w.client.it, w.client.out, {{s.where()}},
+             {.subflows = 1, .first_wait = 1ms, .one_shot = true});
+    talker t(w.loop, w.client.it.open_stream({}, 1h), {.to_send = 1000});
+    ASSERT_TRUE(w.run([&] { return s.accepted == 3; }));
+    s.end = std::make_unique<node_end>(w.loop, node_options{});
+    EXPECT_TRUE(w.run([&] { return t.finished(); }));
 }
 
 TEST(StripeDialer, DealsByWeightAndNumber) {
@@ -307,7 +334,7 @@ TEST(StripeDialer, AStreamThatWaitsMakesItTryAgain) {
     const std::string at = folder.path + "/later";
     dialer d(w.loop, w.names, w.client.it, w.client.out, {{*endpoint::parse(at)}},
              {.subflows = 1, .first_wait = 1h, .longest_wait = 1h, .longest_wait_in_use = 20ms});
-    ASSERT_TRUE(w.run([&] { return bool(d.last_failure()); }));
+    ASSERT_TRUE(w.run([&] { return bool(d.failures()[0]); }));
     server s(w.loop, *socket_address::from_path(at));
     EXPECT_FALSE(w.run([&] { return d.up() == 1; }, 100ms));
     talker t(w.loop, w.client.it.open_stream({}, 1h), {.to_send = 1000});
@@ -386,7 +413,7 @@ TEST(StripeDialer, RetryNowDoesNotWait) {
     const std::string at = folder.path + "/later";
     dialer d(w.loop, w.names, w.client.it, w.client.out, {{*endpoint::parse(at)}},
              {.subflows = 1, .first_wait = 1h, .longest_wait = 1h});
-    ASSERT_TRUE(w.run([&] { return bool(d.last_failure()); }));
+    ASSERT_TRUE(w.run([&] { return bool(d.failures()[0]); }));
     server s(w.loop, *socket_address::from_path(at));
     EXPECT_FALSE(w.run([&] { return d.up() == 1; }, 50ms));
     d.retry_now();
@@ -399,7 +426,7 @@ TEST(StripeDialer, AStoppedDialerDialsNoMore) {
     const std::string at = folder.path + "/later";
     dialer d(w.loop, w.names, w.client.it, w.client.out, {{*endpoint::parse(at)}},
              {.subflows = 3, .first_wait = 10ms, .longest_wait = 10ms});
-    ASSERT_TRUE(w.run([&] { return bool(d.last_failure()); }));
+    ASSERT_TRUE(w.run([&] { return bool(d.failures()[0]); }));
     d.stop();
     server s(w.loop, *socket_address::from_path(at));
     d.retry_now();

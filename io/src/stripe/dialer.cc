@@ -14,6 +14,12 @@ constexpr std::size_t connects_at_once = 4;
 // A subflow that was up for this many first waits has lived: what ended it says nothing about dialling again.
 constexpr int first_waits_to_live = 10;
 
+// Whether another try may end otherwise. A peer that hangs up on a handshake may be busy, or beginning anew; the rest is as it is.
+bool may_pass(reason why) noexcept {
+    return why == reason::peer_reset || why == reason::truncated || why == reason::session_lost ||
+           why == reason::self_connect || why == reason::limit;
+}
+
 }  // namespace
 
 std::vector<std::size_t> deal_subflows(const std::vector<path>& paths, std::size_t subflows) {
@@ -149,6 +155,7 @@ void dialer::core::ready(place& p) {
     route& over = p.over;
     ++over.up;
     over.has_worked = true;
+    over.failure = {};
     over.probe = nullptr;
     if (std::exchange(over.failing, false))
         out.write(log_level::info, "path", {{"name", over.path.name}, {"state", "up"}});
@@ -193,9 +200,11 @@ void dialer::core::failed(place& p, error why) {
         p.now = phase::stopped;
         return;
     }
-    last_failure = why;
-    to.connect_failed(why);
     route& over = p.over;
+    p.now = phase::waiting;
+    over.failure = why;
+    over.hopeless = over.hopeless || !may_pass(why.why);
+    to.connect_failed(why, options.one_shot && hopeless());
     // Tried again and again: the same once more is no news.
     out.write(std::exchange(over.failing, true) ? log_level::debug : log_level::warn, "path",
               {{"name", over.path.name}, {"state", "failing"}, {"why", libp::to_string(why)}});
@@ -204,7 +213,6 @@ void dialer::core::failed(place& p, error why) {
         p.now = phase::stopped;
         return;
     }
-    p.now = phase::waiting;
     p.failed_at = loop.now();
     duration longest = options.longest_wait;
     if (over.down()) {
@@ -222,8 +230,18 @@ bool dialer::core::probes(const place& p) const noexcept {
     return p.over.down() && (!p.over.probe || p.over.probe == &p);
 }
 
+// Every path was tried for whoever waits, and nothing is under way any more.
+bool dialer::core::hopeless() const noexcept {
+    const auto idle = [](const auto& p) {
+        return p->now == phase::waiting || p->now == phase::queued || p->now == phase::stopped;
+    };
+    return std::ranges::all_of(routes, &route::hopeless) && std::ranges::all_of(places, idle);
+}
+
 // Somebody waits: what failed a while ago is tried again now, and the rest soon.
 void dialer::core::hurry() {
+    for (route& r : routes)
+        r.hopeless = false;
     if (stopped) return;
     for (const auto& p : places) {
         if (p->now != phase::waiting || !p->due.armed() || !p->over.down()) continue;
@@ -292,8 +310,11 @@ std::size_t dialer::up() const {
         core_->places, [](const auto& p) { return p->now == core::phase::up; }));
 }
 
-error dialer::last_failure() const {
-    return core_->last_failure;
+std::vector<error> dialer::failures() const {
+    std::vector<error> all;
+    for (const core::route& r : core_->routes)
+        all.push_back(r.failure);
+    return all;
 }
 
 void dialer::subflow_ready(std::uint64_t token) {

@@ -25,6 +25,8 @@ struct dialer::core {
         bool announced = false;   // the peer is to know it by name
         bool failing = false;     // logged, and nothing has come up since
         bool has_worked = false;  // a subflow of it was up once
+        bool hopeless = false;    // tried since somebody last began to wait, and would fail again
+        error failure{};          // of the last try; none: it worked
         std::size_t up = 0;
         // While there is no way through, the one place that tries; the others wait for it, without a timer.
         place* probe = nullptr;
@@ -71,6 +73,7 @@ struct dialer::core {
     void gone(place& p, error why);
     void failed(place& p, error why);
     bool probes(const place& p) const noexcept;
+    bool hopeless() const noexcept;
     void hurry();
     void dial_spares();
     place& vacant_place(route& r);
@@ -104,7 +107,6 @@ struct dialer::core {
     std::vector<std::unique_ptr<place>> places;
     std::deque<place*> queue;
     std::size_t under_way = 0;
-    error last_failure{};
     std::minstd_rand random;
     bool stopped = false;
 

@@ -255,8 +255,11 @@ void node::on_silence(delegate<void()> call) {
     core_->silence = call;
 }
 
-void node::connect_failed(error why) {
+void node::connect_failed(error why, bool for_good) {
     core_->trouble = why;
+    if (!for_good) return;
+    while (striped_stream* s = core_->waiting.pop_front())
+        s->on_broken(why, {});
 }
 
 void node::close(delegate<void()> done, duration limit) {

@@ -60,6 +60,9 @@ struct dialer_options {
     duration longest_wait{30s};
     duration longest_wait_in_use{750ms};
     duration redial_timeout{2s};
+    // Streams that wait are given up when every path has failed in a way that another try would not change (refused, no such name, a wrong
+    // key; not a handshake that was reset), instead of when their time is up.
+    bool one_shot = false;
     duration trial{1s};      // how long it is counted, before and after a subflow is dealt anew
     duration no_trial{60s};  // ... and how long not, after one that did not pay
 };
@@ -79,8 +82,8 @@ class dialer final : public subflow_owner {
     // No further dials; what is up stays up.
     void stop();
     std::size_t up() const;
-    // Why the last failed connect failed; no reason if none did.
-    error last_failure() const;
+    // Of each path, in their order: why the last subflow that did not come up did not; no reason where one has come up since, or none was tried.
+    std::vector<error> failures() const;
 
     void subflow_ready(std::uint64_t token) override;
     void subflow_limited(std::uint64_t token, subflow_limit limit) override;

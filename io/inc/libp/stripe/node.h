@@ -154,8 +154,8 @@ class node {
     void on_silence(delegate<void()> call);
 
     // Why the connections that would carry subflows cannot be made: what a stream that waits in vain breaks with instead
-    // of session_lost. Forgotten when a subflow comes up.
-    void connect_failed(error why);
+    // of session_lost. Forgotten when a subflow comes up. `for_good`: those that wait now break at once.
+    void connect_failed(error why, bool for_good = false);
 
     // The clean end: breaks what streams are left (local_abort), waits until the peers know of those that ended how they did, says goodbye on every
     // subflow behind what was queued there, and calls `done`, from the loop, when all are gone; after `limit` whatever is left is cut. `done` may destroy
