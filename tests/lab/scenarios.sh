@@ -21,6 +21,7 @@ row skewed    "50/5/256K 2/150/256K"                                          60
 row queues    "20/10/64K 20/10/2M"                                            60M
 row lossy     "20/20/256K 20/20/256K,loss=1% 20/20/256K,loss=0.2% 20/20/256K" 60M
 row lossy-bbr "20/20/256K 20/20/256K,loss=1% 20/20/256K,loss=0.2% 20/20/256K" 60M cc=bbr
+row jitter    "3x50/20/1M,jitter=100"                                         60M
 row blackhole "4x20/20/256K"                                                  60M "events=in 2 path 2 down" "ideal=2+(t-2)*4/3"
 row outage    "4x20/20/256K"                                                  60M "events=in 2 path all down;in 12 path all up" "ideal=t+10"
 row echo      "40/10/256K 20/30/256K 10/60/256K 5/100/256K"                   60M echo=1
