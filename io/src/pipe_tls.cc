@@ -3,12 +3,10 @@
 #include <libp/pipe_tls.h>
 
 #include <algorithm>
-#include <new>
 #include <tuple>
 #include <utility>
 
-#include "tls_peer.h"
-#include "tls_wire.h"
+#include "tls_connection.h"
 
 namespace libp {
 namespace {
@@ -19,15 +17,12 @@ constexpr std::size_t pull_size = 128 * kib;
 constexpr std::size_t usual_read = 128 * kib, little_read = 16 * kib;
 constexpr std::size_t least_room = 512, most_room = 64 * kib;
 constexpr std::size_t least_batch = 16 * kib, usual_batch = 128 * kib, most_batch = 256 * kib;
-constexpr std::size_t record_size = 16 * kib;  // the most payload of a record
-constexpr std::size_t record_overhead = 64;    // more than any suite adds
 constexpr duration close_grace = 1s;
 
 class tls_pipe final : public io_pipe {
   public:
     tls_pipe(event_loop& loop, std::unique_ptr<io_pipe> lower, const tls_credentials& credentials,
              const tls_pipe_options& options);
-    ~tls_pipe() override;
 
     io_kind kind() const noexcept override { return io_kind::stream; }
     void attach(io_handler handler) override { state_.attach(handler); }
@@ -53,12 +48,11 @@ class tls_pipe final : public io_pipe {
     // closing: close_notify came, and the end of the pipe below is awaited.
     enum class input : std::uint8_t { open, closing, fin, broken };
 
-    const openssl::functions& call() const noexcept { return notes_.by.call(); }
+    using outcome = tls_connection::outcome;
+
     io_pipe& lower() noexcept { return wire_.lower(); }
     const io_pipe& lower() const noexcept { return wire_.lower(); }
-    bool is_client() const noexcept { return !notes_.by.options().server; }
 
-    void prepare();
     void shake();
     void greet();
 
@@ -66,8 +60,7 @@ class tls_pipe final : public io_pipe {
     void allow_reading();
     void pull(std::size_t want);
     bool decrypt(std::size_t room);
-    void stop_input(int result);
-    bool encrypt(chain& from);
+    void stop_input(outcome why);
     void flush();
     void say_close();
     void settle();
@@ -77,21 +70,13 @@ class tls_pipe final : public io_pipe {
     void on_again() { on_lower({}); }
     void on_limit();
     void follow_lower();
-    error why_failed() const {
-        const error e = why_tls_failed(notes_, ssl_, shaken_);
-        return e.why == reason::protocol_error && !shaken_ && wire_.strange()
-                   ? error{reason::no_tls}
-                   : e;
-    }
     void refuse(error e);
     void fail_with(error e);
     void give_up(error e);
 
     pipe_state state_;
     tls_wire wire_;
-    tls_notes notes_;
-    ssl_st* ssl_ = nullptr;
-    const std::string name_;
+    tls_connection connection_;
     std::string identity_;
     deferred again_;  // when more was at hand than could be read in one go
     timer limit_;     // of the handshake; later, of the wait for the end of the pipe below
@@ -110,79 +95,50 @@ tls_pipe::tls_pipe(event_loop& loop, std::unique_ptr<io_pipe> lower,
                    const tls_credentials& credentials, const tls_pipe_options& options)
     : state_(loop),
       wire_(loop, std::move(lower)),
-      notes_{.by = credentials, .transport = wire_},
-      name_(options.name),
+      connection_(wire_, credentials, options.name),
       again_(loop, delegate<void()>::to<&tls_pipe::on_again>(*this)),
       limit_(loop, delegate<void()>::to<&tls_pipe::on_limit>(*this)) {
-    credentials.count_pipe();
     limit_.arm_in(options.handshake_timeout);
-    prepare();
+    // A name that no server can have: nobody may pass for it.
+    if (connection_.is_client() && !connection_.expect_name()) give_up({reason::invalid});
     this->lower().attach(io_handler::to<&tls_pipe::on_lower>(*this));
     follow_lower();
-}
-
-tls_pipe::~tls_pipe() {
-    const tls_call_scope scope(notes_);
-    call().SSL_free(ssl_);
-    notes_.by.discount_pipe();
-}
-
-void tls_pipe::prepare() {
-    const tls_call_scope scope(notes_);
-    ssl_ = call().SSL_new(notes_.by.settings());
-    bio_st* bio = ssl_ ? call().BIO_new(notes_.by.transport()) : nullptr;
-    if (!bio) throw std::bad_alloc();
-    call().BIO_set_init(bio, 1);
-    call().SSL_set_bio(ssl_, bio, bio);
-    if (is_client()) {
-        // A name that no server can have: nobody may pass for it.
-        if (!expect_tls_name(notes_, ssl_, name_)) give_up({reason::invalid});
-        call().SSL_set_connect_state(ssl_);
-    } else {
-        call().SSL_set_accept_state(ssl_);
-    }
 }
 
 // -- the handshake ----------------------------------------------------------------------------------
 
 void tls_pipe::shake() {
-    const tls_call_scope scope(notes_);
     allow_reading();
-    call().ERR_clear_error();
-    const int result = call().SSL_do_handshake(ssl_);
-    if (result == 1) return greet();
-    if (call().SSL_get_error(ssl_, result) == openssl::error_want_read) {
+    const outcome o = connection_.shake();
+    if (o == outcome::done) return greet();
+    if (o == outcome::wait) {
         if (wire_.more_at_hand()) again_.schedule();
         return;
     }
-    if (wire_.drained() && notes_.alert_read == 0) {
+    if (wire_.drained() && !connection_.alerted()) {
         // It went away in the middle, and did not say why.
         const error why = wire_.why_ended();
         return give_up(why ? why : error{reason::peer_reset});
     }
-    refuse(why_failed());
+    refuse(connection_.why_failed(shaken_));
 }
 
 void tls_pipe::greet() {
-    // A server with a certificate in the place of the key has none of our trust, nor has whoever guesses nobody's key: let that not
-    // hang on one check.
-    const bool by_key = call().SSL_session_reused(ssl_) == 1 && (is_client() || notes_.key_known);
-    if (notes_.by.uses_keys() && !by_key) return refuse({reason::wrong_key});
+    if (!connection_.trusts()) return refuse({reason::wrong_key});
     shaken_ = true;
-    identity_ = tls_peer_identity(notes_, ssl_);
+    identity_ = connection_.identity();
     limit_.cancel();
     state_.raise(io_flag::ready);
     state_.loop().progress();
 }
 
 void tls_pipe::refuse(error e) {
-    tls_refusal r = tls_refusal_of(notes_, e, name_);
+    tls_refusal r = connection_.refusal(e);
     lower().describe(r.peer);
-    const tls_credentials& by = notes_.by;
     // OpenSSL does not answer what is no TLS. An end of ours learns from this what is amiss.
-    if (e.why == reason::no_tls && by.options().server) wire_.give(tls_alert);
+    if (e.why == reason::no_tls && r.server) wire_.give(tls_alert);
     give_up(e);
-    by.refused(r);
+    connection_.credentials().refused(r);
 }
 
 // -- recv -------------------------------------------------------------------------------------------
@@ -210,18 +166,16 @@ io_result tls_pipe::recv(chain& to, std::size_t max) {
 }
 
 bool tls_pipe::more_at_hand() const noexcept {
-    return wire_.more_at_hand() || call().SSL_pending(ssl_) > 0;
+    return wire_.more_at_hand() || connection_.pending() > 0;
 }
 
 // Decrypts until there are `want` bytes, or no more for now, or for ever.
 void tls_pipe::pull(std::size_t want) {
-    const tls_call_scope scope(notes_);
     const std::size_t had = plain_.size();
     allow_reading();
     while (input_ == input::open && plain_.size() < want) {
         if (wire_.received() == 0) wire_.refill();
-        const std::size_t expected =
-            wire_.received() + static_cast<std::size_t>(call().SSL_pending(ssl_));
+        const std::size_t expected = wire_.received() + connection_.pending();
         if (expected == 0 && !wire_.ended()) break;
         if (!decrypt(std::clamp(expected, least_room, most_room))) break;
     }
@@ -237,41 +191,25 @@ void tls_pipe::allow_reading() {
 
 // One block's worth. False: that is all.
 bool tls_pipe::decrypt(std::size_t room) {
-    block_ref into = state_.loop().blocks().take(room);
-    std::size_t used = 0;
-    int result = 1;
-    while (used < room) {
-        std::size_t got = 0;
-        call().ERR_clear_error();
-        result = call().SSL_read_ex(ssl_, into->data() + used, room - used, &got);
-        if (result != 1) break;
-        used += got;
-    }
-    if (used * 4 < into->capacity()) {
-        plain_.append_copy(state_.loop().blocks(), {into->data(), used});
-    } else {
-        into->set_used(used);
-        const std::uint8_t* data = into->data();
-        plain_.append(slice{std::move(into), data, used});
-    }
-    if (used > 0) state_.loop().progress();
-    if (result == 1) return true;
-    stop_input(result);
+    const std::size_t had = plain_.size();
+    const outcome o = connection_.decrypt(state_.loop().blocks(), room, plain_);
+    if (plain_.size() > had) state_.loop().progress();
+    if (o == outcome::done) return true;
+    stop_input(o);
     return false;
 }
 
 // There is nothing to read: for now, or because this is the end.
-void tls_pipe::stop_input(int result) {
-    const int why = call().SSL_get_error(ssl_, result);
-    if (why == openssl::error_want_read) return;
-    if (why == openssl::error_zero_return) {
+void tls_pipe::stop_input(outcome why) {
+    if (why == outcome::wait) return;
+    if (why == outcome::closed) {
         close_came_ = true;
         input_ = input::closing;
         wire_.drop_received();
         return settle();
     }
-    if (!wire_.drained() || notes_.alert_read != 0) {
-        const error e = why_failed();
+    if (!wire_.drained() || connection_.alerted()) {
+        const error e = connection_.why_failed(shaken_);
         return e.why == reason::auth_failed ? refuse(e) : give_up(e);
     }
     if (!wire_.why_ended()) return give_up({reason::missing_close});
@@ -289,38 +227,14 @@ io_result tls_pipe::send(chain& from) {
     const std::size_t offered = from.size();
     flush();
     while (!has(io_flag::broken) && !from.empty() && wire_.unsent() == 0) {
-        if (!encrypt(from)) break;
+        if (connection_.encrypt(from, batch_) == outcome::failed)
+            give_up(connection_.why_failed(shaken_));
         flush();
     }
     if (has(io_flag::broken)) return io_result::broken(why());
     if (!from.empty()) state_.lower(io_flag::writable);
     const std::size_t taken = offered - from.size();
     return taken > 0 ? io_result::moved(taken) : io_result::again();
-}
-
-// A batch of records, as full as they can be. False: this pipe broke.
-bool tls_pipe::encrypt(chain& from) {
-    const tls_call_scope scope(notes_);
-    std::uint8_t together[record_size];
-    while (!from.empty() && wire_.unsent() < batch_) {
-        const slice& first = from[0];
-        const std::uint8_t* data = first.data;
-        std::size_t n = std::min(first.size, record_size);
-        if (n < record_size && from.slices() > 1) {
-            n = from.copy_out(together);
-            data = together;
-        }
-        const std::size_t left = std::min(from.size(), batch_ - wire_.unsent());
-        wire_.reserve(left + (left / record_size + 1) * record_overhead);
-        std::size_t taken = 0;
-        call().ERR_clear_error();
-        if (call().SSL_write_ex(ssl_, data, n, &taken) != 1) {
-            give_up(why_failed());
-            return false;
-        }
-        from.drop_front(n);
-    }
-    return true;
 }
 
 void tls_pipe::send_fin() {
@@ -340,12 +254,8 @@ void tls_pipe::flush() {
 }
 
 void tls_pipe::say_close() {
-    const tls_call_scope scope(notes_);
     close_went_ = true;
-    call().ERR_clear_error();
-    const int result = call().SSL_shutdown(ssl_);
-    // 0: ours is said; 1: the peer's has come already.
-    if (result < 0) give_up(why_failed());
+    if (connection_.close() == outcome::failed) give_up(connection_.why_failed(shaken_));
 }
 
 // What has come to its end: see "FIN" in the header.
@@ -399,7 +309,9 @@ void tls_pipe::follow_lower() {
     // What may still be received the consumer knows of.
     if (has(io_flag::broken) || io_pipe::finished()) return;
     // A server does nothing, and OpenSSL takes no buffers, for a client that says nothing.
-    if (!shaken_ && lower().has(io_flag::ready) && (is_client() || wire_.more_at_hand())) shake();
+    if (!shaken_ && lower().has(io_flag::ready) &&
+        (connection_.is_client() || wire_.more_at_hand()))
+        shake();
     if (has(io_flag::broken)) return;
     flush();
     if (shaken_ && input_ == input::open && !has(io_flag::readable) && more_at_hand()) {
