@@ -61,6 +61,15 @@ class backend_test : public testing::TestWithParam<std::string> {
         : calls(*waits), loop(std::move(waits)) {}
 };
 
+// A timer or deferred call with a lambda, which may name its own `it`.
+template <class T>
+struct calling {
+    calling(event_loop& loop, std::function<void()> f)
+        : call(std::move(f)), it(loop, delegate<void()>::of(call)) {}
+    std::function<void()> call;
+    T it;
+};
+
 inline std::string backend_name(const testing::TestParamInfo<std::string>& info) {
     return info.param;
 }

@@ -354,19 +354,6 @@ TEST_P(io_watch_test, many_ready_at_once_are_all_served) {
         EXPECT_GE(w->calls, 1);
 }
 
-TEST_P(io_watch_test, closing_the_descriptor_before_removing_the_slot_is_survived) {
-    auto waits = make_poller(GetParam());
-    ends e = make_pair();
-    poll_slot slot{e.here.get(), rd};
-    ASSERT_FALSE(waits->add(slot));
-    e.there_sends();
-    e.here.reset();
-    waits->remove(slot);
-    std::vector<poll_event> out;
-    waits->wait(waits->now(), out);
-    EXPECT_TRUE(out.empty());
-}
-
 TEST_P(io_watch_test, descriptor_that_is_none_is_an_error) {
     recorder r;
     const error e = r.open(loop, no_fd, rd);

@@ -5,6 +5,7 @@
 
 #include <libp/clock.h>
 #include <libp/fd.h>
+#include <libp/socket.h>
 
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -67,6 +68,18 @@ TEST_P(poller_test, wakes_beyond_what_a_pipe_holds_do_not_block) {
     for (int i = 0; i < 100'000; ++i)
         waits->wake();
     waits->wait(never, out);
+}
+
+TEST_P(poller_test, closing_the_descriptor_before_removing_the_slot_is_survived) {
+    auto ends = socket_pair();
+    ASSERT_TRUE(ends);
+    poll_slot slot{ends->first.get(), io_interest::read};
+    ASSERT_FALSE(waits->add(slot));
+    ASSERT_EQ(::write(ends->second.get(), "x", 1), 1);
+    ends->first.reset();
+    waits->remove(slot);
+    waits->wait(waits->now(), out);
+    EXPECT_TRUE(out.empty());
 }
 
 TEST(select_poller_test, descriptor_of_fd_setsize_is_refused_politely) {

@@ -335,46 +335,21 @@ TEST(datagrams, only_so_much_is_in_flight) {
     EXPECT_FALSE(p.datagrams(1).empty());
 }
 
-void expect_protocol_error(flow_peer& p) {
-    EXPECT_EQ(p.session_end(), reason::protocol_error);
-    EXPECT_EQ(p.goaway(), wire::code::protocol);
-}
-
 TEST(datagrams, s14_streams_and_flows_are_not_mixed) {
-    {
+    using deed = void (*)(flow_peer&);
+    const deed deeds[] = {
+        [](flow_peer& p) { p.open(2), p.dgram(2, 0, "on a stream"); },
+        [](flow_peer& p) { p.peer_opens(2), p.data(2, 0, "on a flow"); },
+        [](flow_peer& p) { p.dgram(2, 0, "then a stream"), p.open(2); },
+        [](flow_peer& p) { p.data(2, 0, "then a flow"), p.peer_opens(2); },
+        [](flow_peer& p) { p.dgram(1, 0, "never opened"); },
+        [](flow_peer& p) { p.dgram(p.e.open({"a stream"}, p.now), 0, "x"); },
+    };
+    for (std::size_t i = 0; i < std::size(deeds); ++i) {
         flow_peer p;
-        p.open(2);
-        p.dgram(2, 0, "on a stream");
-        expect_protocol_error(p);
-    }
-    {
-        flow_peer p;
-        p.peer_opens(2);
-        p.data(2, 0, "on a flow");
-        expect_protocol_error(p);
-    }
-    {
-        flow_peer p;
-        p.dgram(2, 0, "then a stream");
-        p.open(2);
-        expect_protocol_error(p);
-    }
-    {
-        flow_peer p;
-        p.data(2, 0, "then a flow");
-        p.peer_opens(2);
-        expect_protocol_error(p);
-    }
-    {
-        flow_peer p;
-        p.dgram(1, 0, "never opened");
-        expect_protocol_error(p);
-    }
-    {
-        flow_peer p;
-        const stream_id id = p.e.open({"a stream"}, p.now);
-        p.dgram(id, 0, "x");
-        expect_protocol_error(p);
+        deeds[i](p);
+        EXPECT_EQ(p.session_end(), reason::protocol_error) << i;
+        EXPECT_EQ(p.goaway(), wire::code::protocol) << i;
     }
 }
 
