@@ -135,6 +135,41 @@ TEST_F(receive_stream_test, small_pieces_that_meet_do_not_hold_a_block_each) {
     }
 }
 
+// Runs of pieces of three sizes, those of each size by themselves, forwards or backwards, and each in a large block.
+TEST_F(receive_stream_test, no_pattern_of_pieces_holds_many_times_its_bytes) {
+    constexpr std::size_t sizes[] = {1, 2, 511, 512, 513, 4095, 4096, 4097, 16384};
+    for (std::uint64_t seed : test_seeds(100)) {
+        SCOPED_TRACE(seed_note(seed));
+        test_random random(seed);
+        receive_stream r;
+        r.window.limit = r.window.size = 2 * mib;
+        r.window.open = true;
+        std::size_t size[3];
+        for (std::size_t& n : size)
+            n = sizes[random.below(std::size(sizes))];
+        const std::size_t all = size[0] + size[1] + size[2], run = 1 + random.below(60);
+        const std::size_t groups = std::min<std::size_t>(1000, (r.window.limit - 1) / all);
+        const bool backwards = random.one_in(2);
+        const std::uint64_t base = random.below(2);
+        for (std::size_t first = 0; first + run <= groups; first += run) {
+            for (const std::size_t which : {2u, 0u, 1u}) {
+                for (std::size_t i = first; i < first + run; ++i) {
+                    std::uint64_t at = base + (backwards ? groups - 1 - i : i) * all;
+                    for (std::size_t before = 0; before < which; ++before)
+                        at += size[before];
+                    bool repeated = false;
+                    ASSERT_EQ(
+                        r.accept(blocks, at, piece_of(std::string(size[which], 'x'), 256 * kib),
+                                 false, repeated),
+                        receive_stream::verdict::ok);
+                }
+            }
+            ASSERT_LE(blocks.in_use(), 17 * r.held() + 64 * kib);
+        }
+        r.check_invariants();
+    }
+}
+
 TEST_F(receive_stream_test, a_lone_byte_does_not_hold_a_large_block) {
     receive_stream r;
     r.window.limit = r.window.size = 1 << 20;

@@ -28,8 +28,9 @@ void join(block_pool& blocks, chain& to, chain&& piece, bool copy) {
         to.append(std::move(piece));
         return;
     }
-    // Blocks grow with what is collected, so that neither one byte nor a thousand waste much.
-    const std::size_t reserve = std::clamp<std::size_t>(to.size(), 0, 64 * kib);
+    // Blocks grow with what is collected, so that neither one byte nor a thousand waste much; but not far, because what comes next may have
+    // a block of its own, and then the rest of this one stays empty.
+    const std::size_t reserve = std::min<std::size_t>(to.size(), 4 * kib);
     for (std::size_t i = 0; i < piece.slices(); ++i)
         to.append_copy(blocks, piece[i].view(), reserve);
     piece.clear();
