@@ -67,6 +67,21 @@ TEST(StripeGoodbye, ACleanCloseEndsTheSessionAtBothEnds) {
     EXPECT_EQ(w.b.lines.count("why="), 0u) << "nothing broke";
 }
 
+// The goodbye that came on one subflow is one for those that were cut before theirs came.
+TEST(StripeGoodbye, WhatDiesBehindTheGoodbyeHasNotBroken) {
+    world w;
+    w.join_many(2);
+    w.idle(100ms);
+    w.links[1].freeze();
+    w.a.it.close({});
+    w.idle(10ms);
+    EXPECT_EQ(w.b.it.sessions(), 1u);
+    w.links[1].cut();
+    ASSERT_TRUE(w.run([&] { return w.b.it.sessions() == 0; }, 100ms));
+    EXPECT_EQ(w.b.lines.count("state=down end=ok sent="), 2u) << "subflows";
+    EXPECT_EQ(w.b.lines.count("why="), 0u);
+}
+
 TEST(StripeGoodbye, ACleanCloseSaysHowManyStreamsItCut) {
     world w;
     w.join_many(2);
