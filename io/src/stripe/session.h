@@ -183,9 +183,7 @@ class session {
     timer resume_;
     timer silence_;                          // armed only while an answer is owed
     std::uint64_t sent_ = 0, received_ = 0;  // by subflows that are gone
-    instant parted_since_{};                 // parted_ of them had drained since then
-    std::size_t parted_ = 0;
-    std::size_t cut_ = 0;  // streams that broke because the session did
+    std::size_t cut_ = 0;                    // streams that broke because the session did
     bool settling_ = false;
     bool closing_ = false;
     bool over_ = false;

@@ -12,9 +12,6 @@ namespace {
 
 // How many subflows that died are remembered for tables.
 constexpr std::size_t dead_remembered = 64;
-// So many subflows that have drained may wait for their peers, each as long as its node lets it (node.cc).
-constexpr std::size_t most_parted = 16;
-constexpr duration parted_time = 5s;
 // How often, at most, input makes it look whether paths have changed.
 constexpr duration look_interval = 10ms;
 // What all subflows together owe an answer for that long, and say nothing, is a silent session.
@@ -103,13 +100,8 @@ void session::part_with(subflow_driver& s, error why, error told) {
     keeper_.part(std::move(rest.pipe), std::move(rest.unsent));
 }
 
-// Not by a reset, as a rule: the confirmation that the peer waits for is on its way. But a peer that joins only to be drained is not waited for.
+// Not by a reset: the confirmation that the peer waits for is on its way.
 void session::leave(subflow_driver& s) {
-    if (loop_.now() - parted_since_ > parted_time) {
-        parted_since_ = loop_.now();
-        parted_ = 0;
-    }
-    if (++parted_ > most_parted) return lose(s, {reason::local_abort});
     part_with(s, {reason::local_abort}, {reason::local_abort});
     engine_.subflow_down(s.id(), loop_.now());
     later();
