@@ -85,6 +85,8 @@ startup_result parse_connecting(std::string_view text, std::string_view default_
         return out_of_place(text, base_name_of(to, text), "this listens, but is to connect");
     if (to.base == stack_spec::base_kind::stdio)
         return out_of_place(text, base_of(to, text), "there is nothing to connect to");
+    if (to.base == stack_spec::base_kind::tcp && to.address.where.port == "0")
+        return out_of_place(text, base_of(to, text), "port 0 is for those who listen");
     return std::nullopt;
 }
 

@@ -1,3 +1,4 @@
+#include <libp/number.h>
 #include <libp/stack.h>
 
 #include <algorithm>
@@ -228,8 +229,15 @@ bool stack_parser::parse_options(std::span<const piece> parts, piece layer,
 }
 
 std::string stack_parser::why_no_endpoint(std::string_view text) const {
-    bool only_lacks_port = default_port_.empty() && endpoint::parse(text, "1");
-    return only_lacks_port ? "no port in " + quote_word(text) : quote_word(text) + " is no address";
+    const bool only_lacks_port = default_port_.empty() && endpoint::parse(text, "1");
+    if (only_lacks_port) return "no port in " + quote_word(text);
+    const std::string_view port = text.substr(text.rfind(':') + 1);
+    if (!port.empty() && port.find_first_not_of("0123456789") == port.npos &&
+        !number_of<std::uint16_t>(port))
+        return quote_word(port) + " is no port: the last is 65535";
+    const bool bare_v6 = text.find(':') != text.rfind(':') && text.find('[') == text.npos;
+    return quote_word(text) + " is no address" +
+           (bare_v6 ? "; IPv6 stands in brackets: [::1]:22" : "");
 }
 
 bool stack_parser::unescape(piece part, std::string& out) {

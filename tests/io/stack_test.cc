@@ -118,6 +118,8 @@ TEST(stack, says_what_is_wrong_and_where) {
         {"dgm", 0, 3, "needs a base"},
         {"tcp", 0, 3, "needs an address"},
         {"relay", 0, 5, "no port in 'relay'"},
+        {"a:99999", 0, 7, "'99999' is no port: the last is 65535"},
+        {"::1:22", 0, 6, "'::1:22' is no address; IPv6 stands in brackets: [::1]:22"},
         {"a b:80", 0, 6, "no address"},
         {"dmg+tcp://a:1", 0, 3, "did you mean 'dgm'?"},
         {"tcp+dgm+tcp://a:1", 0, 3, "'tcp' is a base"},
