@@ -140,10 +140,11 @@ constexpr const char* find_text(const numbered_text (&texts)[n], int number) noe
     return nullptr;
 }
 
-// Where the number tells more than the reason: which kind of unreachable, what the system refused.
+// Where the number tells more than the reason: which kind of unreachable, what the system refused, a socket that is not even there.
 constexpr bool number_says_more(reason why) noexcept {
-    return why == reason::system || why == reason::unreachable || why == reason::permission ||
-           why == reason::unsupported || why == reason::limit;
+    return why == reason::system || why == reason::refused || why == reason::unreachable ||
+           why == reason::permission || why == reason::unsupported || why == reason::limit ||
+           why == reason::invalid;
 }
 
 struct errno_reason {

@@ -58,6 +58,9 @@ TEST(error_test, words_are_for_people) {
     EXPECT_EQ(to_string(error{reason::system, EMFILE}), "too many open files");
     EXPECT_EQ(to_string(error{reason::limit, EMFILE}), "too many open files");
     EXPECT_EQ(to_string(error{reason::limit}), "limit reached");
+    EXPECT_EQ(to_string(error{reason::invalid, ENODEV}), "no such device");
+    EXPECT_EQ(to_string(error{reason::refused, ENOENT}), "no such file or directory");
+    EXPECT_EQ(to_string(error{reason::refused}), "connection refused");
     EXPECT_EQ(to_string(error{reason::system}), "system error");
     EXPECT_EQ(to_string(error{reason::resolve_failed}), "name cannot be resolved");
     EXPECT_EQ(to_string(error{reason::resolve_failed, unknown_name}),
