@@ -51,7 +51,8 @@ option_table make_table(proxy_settings& to) {
         "LISTEN is PORT, :PORT, HOST:PORT, [v6]:PORT, /path or a SPEC; a SPEC is layers and a "
         "base,\n"
         "application side first: dgm+tcp://host:443, unix:///run/x.sock, tcp://host:22,dev=eth1.\n"
-        "DUR: 250ms 10s 5m. SIZE: 64k 8M 1G.\n");
+        "DUR: 250ms 10s 5m. SIZE: 64k 8M 1G.\n\n" +
+        std::string(daemon_notes));
     return table;
 }
 

@@ -103,8 +103,9 @@ option_table make_table(striper_settings& to) {
     table.epilogue(
         "LISTEN is PORT, :PORT, HOST:PORT, [v6]:PORT, /path or a SPEC; with -c also '-', stdin "
         "and\n"
-        "stdout as the one stream. PATH and TARGET are HOST:PORT, /path or a SPEC, for example\n"
-        "tcp://relay:8443,bind=192.0.2.10,name=dsl or tcp://relay:8443,dev=wwan0,backup.\n"
+        "stdout as the one stream, as with --once. PATH and TARGET are HOST:PORT, /path or a\n"
+        "SPEC, for example tcp://relay:8443,bind=192.0.2.10,name=dsl or\n"
+        "tcp://relay:8443,dev=wwan0,backup.\n"
         "\n"
         "Options of a PATH, behind commas:\n"
         "  bind=ADDR     connect from this address\n"
@@ -130,7 +131,14 @@ option_table make_table(striper_settings& to) {
         "  redundant     every frame on every subflow\n"
         "  backup        the first PATH that lives, in the order of the command line\n"
         "\n"
-        "DUR: 250ms 10s 5m. SIZE: 64k 8M 1G.\n");
+        "DUR: 250ms 10s 5m. SIZE: 64k 8M 1G.\n"
+        "\n"
+        "For example, ssh over eight connections:\n"
+        "  the server's end   tcp-striper -s :22222 127.0.0.1:22\n"
+        "  your end           tcp-striper -c 127.0.0.1:11111 -n 8 server:22222\n"
+        "  then               ssh -p 11111 127.0.0.1\n"
+        "\n" +
+        std::string(daemon_notes));
     return table;
 }
 

@@ -87,6 +87,22 @@ void add_log_options(option_table& table, daemon_settings& to) {
 
 }  // namespace
 
+const char daemon_notes[] =
+    "Signals:\n"
+    "  TERM, INT     stop accepting, let connections finish; once more: cut them\n"
+    "  HUP           read keys and certificates again; tcp-striper -c also dials at once\n"
+    "  USR1          write the status to the log\n"
+    "\n"
+    "Exit status:\n"
+    "  0             done, or drained\n"
+    "  1             the one session of --once was reset, or lost\n"
+    "  2, 78         a mistake on the command line; in a spec, a key file or a certificate\n"
+    "  68, 69        a name does not resolve; nothing could be reached (with --once)\n"
+    "  70, 71        a bug; the system refused\n"
+    "  73            cannot listen there\n"
+    "  75            a drain cut live connections\n"
+    "  76, 77        protocol error; authentication, certificate or permission\n";
+
 void add_daemon_options(option_table& table, daemon_settings& to) {
     table.group("Connections:");
     table.add({'1', "once", {}, "serve one connection, exit with its status", into_flag(to.once)});
@@ -94,7 +110,7 @@ void add_daemon_options(option_table& table, daemon_settings& to) {
                into_count(to.max_conns, 1, 1'000'000)});
     table.add({0, "max-memory", "SIZE", "all buffers together (256M)",
                into_size(to.max_memory, mib, 1024 * 1024 * mib)});
-    table.add({0, "connect-timeout", "DUR", "name resolution included (10s)",
+    table.add({0, "connect-timeout", "DUR", "name resolution included; 0: no limit (10s)",
                into_duration(to.connect_timeout)});
     table.add({0, "handshake-timeout", "DUR", "for protocols that shake hands (5s)",
                into_duration(to.handshake_timeout, 1ms)});

@@ -37,6 +37,9 @@ struct daemon_settings {
     bool version = false;
 };
 
+// Below the options, in --help and the manual page: what signals do, and the exit status.
+extern const char daemon_notes[];
+
 // Adds the rows; `to` outlives the table.
 void add_daemon_options(option_table& table, daemon_settings& to);
 

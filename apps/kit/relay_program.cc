@@ -59,6 +59,10 @@ std::string explain_source(const connect_options& options) {
     return text;
 }
 
+std::string explain_patience(duration timeout) {
+    return timeout > duration{0} ? ", within " + duration_text(timeout) : ", however long it takes";
+}
+
 std::string explain_listening(const stack_spec& spec, const tls_settings& tls) {
     const std::string text = explain_layers(spec, true, tls);
     if (spec.base == stack_spec::base_kind::stdio) return text + "stdin and stdout";
@@ -103,8 +107,8 @@ startup_result explain(const relay_plan& plan, std::string& text) {
     if (auto e = start.connect(plan.target, {})) return e;
     text = plan.program + ": " + plan.purpose + "\n  listens   " +
            explain_listening(plan.listen, settings.tls) + "\n  connects  " +
-           explain_connecting(plan.target, settings.tls) + ", within " +
-           duration_text(settings.connect_timeout) + "\n" +
+           explain_connecting(plan.target, settings.tls) +
+           explain_patience(settings.connect_timeout) + "\n" +
            explain_limits(settings, limits_of(plan, usable_fds(default_backend())));
     return std::nullopt;
 }

@@ -51,7 +51,7 @@ bool from_stdin(const stripe_client_plan& plan) {
     return plan.listen.base == stack_spec::base_kind::stdio;
 }
 
-// "a:1, b:2": those that failed in the same words, or all if none did.
+// "a:1, b:2 through wwan0": those that failed in the same words, or all if none did.
 std::string path_names(const stripe_client_plan& plan, const std::vector<error>& failures,
                        error why) {
     const auto same = [&](error e) { return e && to_string(e) == to_string(why); };
@@ -59,13 +59,19 @@ std::string path_names(const stripe_client_plan& plan, const std::vector<error>&
     std::string all;
     for (std::size_t i = 0; i < plan.paths.size(); ++i)
         if (!any || same(failures[i]))
-            all += (all.empty() ? "" : ", ") + plan.paths[i].to.to_string();
+            all += (all.empty() ? "" : ", ") + plan.paths[i].to.to_string() +
+                   explain_source(plan.paths[i].socket);
     return all;
 }
 
 // How a one-shot session failed. `joined`: its stream had got to the server, so that what could not be reached is the target.
 void report_end(const stripe_client_plan& plan, const std::string& paths, exit_code code, error why,
                 bool joined, const tls_refusal& last) {
+    if (!joined && why.why == reason::protocol_error) {
+        report(plan.program, {code, "connect: " + paths + ": " + to_string(why),
+                              "is it a tcp-striper -s that listens there?"});
+        return;
+    }
     const bool refused = why.why == reason::not_allowed;
     const bool never_made = joined && why && exit_of_attempt(why) == code &&
                             (code == exit_code::unavailable || code == exit_code::no_host ||

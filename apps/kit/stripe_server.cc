@@ -192,7 +192,7 @@ startup_result explain(const stripe_server_plan& plan, std::string& text) {
            "\n  connects  " +
            (plan.target ? explain_connecting(*plan.target, settings.tls)
                         : "to what each stream asks for") +
-           ", within " + duration_text(settings.connect_timeout) +
+           explain_patience(settings.connect_timeout) +
            (plan.target ? "" : "\n  allows    " + plan.rules.to_string()) +
            "\n  sends     by the scheduler '" + std::string(name_of(plan.settings.scheduler)) +
            "'\n  resumes   a session without any subflow lives " +

@@ -81,7 +81,7 @@ const char* what_helps(error why) {
     return "";
 }
 
-// Of a stack's own layer: what says nothing there.
+// Of a stack's own layer: what says nothing there, and what it cannot be without.
 startup_result check_layer(const stack_spec& at, bool server, const tls_settings& settings) {
     const layer_spec* layer = at.filter("tls");
     if (!layer) return std::nullopt;
@@ -90,7 +90,11 @@ startup_result check_layer(const stack_spec& at, bool server, const tls_settings
                              "spec: '" + o.key + "' of 'tls' over " + at.address.to_string() + why,
                              {}};
     };
-    const bool keys = !options_of(*layer, server, settings, {}).shared_keys.empty();
+    const tls_options wanted = options_of(*layer, server, settings, {});
+    const bool keys = !wanted.shared_keys.empty();
+    if (server && !keys && wanted.certificate.empty())
+        return startup_error{exit_code::config, "tls: a server needs a certificate or a shared key",
+                             "--cert FILE, or --psk-file FILE at both ends"};
     for (const layer_option& o : layer->options) {
         if (server && (o.key == "ca" || o.key == "name" || o.key == "insecure"))
             return refused(o, " is for the end that connects");

@@ -50,6 +50,9 @@ TEST(tcp_striper, explains_what_paths_ask_for) {
     r = run_program("tcp-striper", {"--explain", "tcp://a:1,bind=::1,dev=lo"});
     EXPECT_NE(r.output.find("connects  tcp a:1 from [::1] through lo, within"), std::string::npos)
         << r.output;
+    r = run_program("tcp-striper", {"--explain", "--connect-timeout=0", "a:1"});
+    EXPECT_NE(r.output.find("connects  tcp a:1, however long it takes\n"), std::string::npos)
+        << r.output;
 }
 
 TEST(server_node_id, follows_the_machine_and_the_addresses) {
@@ -107,6 +110,15 @@ TEST(tcp_striper, mistakes_get_one_line_a_pointer_and_their_status) {
          "tcp-striper: error: -n: '65' is not a number from 1 to 64\n"
          "Try 'tcp-striper --help'.\n"},
         {{"-c", ":9", "relay"}, 78, ""},
+        {{"-c", ":9", "relay:0"},
+         78,
+         "tcp-striper: error: spec: port 0 is for those who listen\n"
+         "  relay:0\n"
+         "  ^^^^^^^\n"},
+        {{"-s", ":9", "--tls", "a:1"},
+         78,
+         "tcp-striper: error: tls: a server needs a certificate or a shared key\n"
+         "  hint: --cert FILE, or --psk-file FILE at both ends\n"},
         {{"-c", ":9", "dgm+tcp://relay:1"},
          78,
          "tcp-striper: error: spec: no layer but one tls goes under a path\n"

@@ -142,12 +142,25 @@ TEST(tcp_striper, stdin_may_be_datagrams) {
 // At once: whoever waits for it, such as ssh, has been told all there is to tell.
 TEST(tcp_striper, stdin_to_nowhere_is_69) {
     refusing_port nobody;
-    const std::string first = nobody.address(), missing = "/nonexistent/for/this";
-    const run_result r =
-        run_program("tcp-striper", {"--connect-timeout=1h", "-c", "-", first, missing});
+    const std::string missing = "/nonexistent/for/this";
+    for (const auto& [path, why] : {std::pair(nobody.address(), "connection refused"),
+                                    std::pair(missing, "no such file or directory")}) {
+        const run_result r =
+            run_program("tcp-striper", {"--connect-timeout=1h", "-c", "-", path, path});
+        EXPECT_EQ(r.status, 69);
+        EXPECT_TRUE(r.errors.ends_with("\ntcp-striper: error: connect: " + path + ", " + path +
+                                       ": " + why + "\n"))
+            << r.errors;
+    }
+}
+
+TEST(tcp_striper, a_path_is_named_with_what_it_goes_from) {
+    refusing_port nobody;
+    const run_result r = run_program(
+        "tcp-striper", {"-c", "-", "tcp://" + nobody.address() + ",bind=127.0.0.1,name=dsl"});
     EXPECT_EQ(r.status, 69);
-    EXPECT_TRUE(r.errors.ends_with("\ntcp-striper: error: connect: " + first + ", " + missing +
-                                   ": connection refused\n"))
+    EXPECT_TRUE(r.errors.ends_with("\ntcp-striper: error: connect: " + nobody.address() +
+                                   " from 127.0.0.1: connection refused\n"))
         << r.errors;
 }
 
@@ -171,6 +184,19 @@ TEST(tcp_striper, stdin_to_a_server_that_is_silent_times_out) {
               std::string::npos)
         << r.errors;
     EXPECT_EQ(r.errors.find("state=refused"), std::string::npos) << "nobody was: " << r.errors;
+}
+
+TEST(tcp_striper, stdin_to_another_program_says_what_should_be_there) {
+    test_listener sshd;
+    spawned_program near(
+        {.program = "tcp-striper", .arguments = {"-c", "-", "-n", "1", sshd.address()}});
+    test_socket there = sshd.accept();
+    ASSERT_TRUE(there.send("SSH-2.0-OpenSSH_9.2\r\n"));
+    EXPECT_EQ(near.wait_exit(), 76);
+    EXPECT_TRUE(near.errors().ends_with("\ntcp-striper: error: connect: " + sshd.address() +
+                                        ": protocol violated by peer\n"
+                                        "  hint: is it a tcp-striper -s that listens there?\n"))
+        << near.errors();
 }
 
 // Not the path is to blame: it led to the server.
