@@ -193,6 +193,21 @@ TEST(scheduler, automatic_copies_an_open_with_its_first_bytes) {
     }
 }
 
+// The nearer path should have confirmed something long ago: what the peer waits for goes by the other.
+TEST(scheduler, automatic_says_nothing_that_must_arrive_by_a_path_that_is_overdue) {
+    raw_peer p({}, 0);
+    p.e.subflow_up(1, {.payload_crc = false, .rtt = 10ms}, p.now);
+    p.e.subflow_up(2, {.payload_crc = false, .rtt = 100ms}, p.now);
+    p.open(2);
+    p.e.accept(2, p.now);
+    ASSERT_EQ(raw_peer::last_of(p.frames(1), wire::type::open_ok).head.stream, 2u);
+    p.now += 500ms;
+    for (int twice = 0; twice < 2; ++twice)
+        p.data(2, 0, "x", false, 2);
+    EXPECT_EQ(raw_peer::last_of(p.frames(1), wire::type::ack).head.type, 0);
+    EXPECT_EQ(raw_peer::last_of(p.frames(2), wire::type::ack).head.stream, 2u);
+}
+
 TEST(scheduler, redundant_puts_everything_on_all_and_delivers_it_once) {
     world w(1, with(scheduler::redundant));
     for (subflow_id id : {1u, 2u, 3u})
