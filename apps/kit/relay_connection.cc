@@ -21,7 +21,18 @@ relay_connection::relay_connection(relay_server& server, std::unique_ptr<io_pipe
 }
 
 void relay_connection::start(const std::string& wanted) {
+    near_->attach(io_handler::to<&relay_connection::on_near>(*this));
     attempt_ = server_.far().start(wanted, far_end::done::to<&relay_connection::on_far>(*this));
+}
+
+// A client that is gone waits for nobody, and must not keep others out until its target has been given up.
+void relay_connection::on_near(io_flags risen) {
+    if (!risen.has(io_flag::broken) || !attempt_) return;
+    const std::string to = attempt_->name();
+    server_.loop().retire(std::move(attempt_));
+    const bridge_end end{bridge_side::a, near_->why()};
+    log_end(end_of_bridge(end), to_string(end.why), to);
+    server_.ended(*this, exit_of_bridge(end), end.why);
 }
 
 void relay_connection::on_far(far_end::made far) {

@@ -52,6 +52,7 @@ class relay_connection {
     list_hook on_list;
 
   private:
+    void on_near(io_flags risen);
     void on_far(far_end::made far);
     void on_over();
     // Before there was a bridge. `made` says why, `to` whom it was to lead to.

@@ -2,6 +2,7 @@
 
 #include <libp/process.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <utility>
 
@@ -31,8 +32,19 @@ void relay_server::offered(std::unique_ptr<stripe::stream_pipe> near,
         near->refuse({reason::refused, 0});
         return loop_.retire(std::move(near));
     }
+    if (waiting_.size() >= sweep_at_) sweep_waiting();
     waiting_.push_back({std::move(near), request.target});
     serve_waiting();
+}
+
+// The engine bounds how many streams wait, but not how many have waited and were given up by those who opened them.
+void relay_server::sweep_waiting() {
+    std::erase_if(waiting_, [this](offer& o) {
+        if (!o.near->has(io_flag::broken)) return false;
+        loop_.retire(std::move(o.near));
+        return true;
+    });
+    sweep_at_ = std::max(least_sweep, 2 * waiting_.size());
 }
 
 void relay_server::serve_waiting() {

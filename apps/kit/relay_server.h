@@ -7,7 +7,8 @@
 // At most max_conns at once. At the limit the listeners are paused, so that newcomers wait in the kernel's backlog,
 // and go on when a connection ends. A stream that a striping peer offers above the limit waits too, in the order of
 // arrival, until the peer gives up: the two ends do not count a connection out at the same instant, so refusing would break
-// connections of a peer that keeps to the same limit. The engine bounds how many wait, and what they hold.
+// connections of a peer that keeps to the same limit. The engine bounds how many wait, and what they hold;
+// of those that gave up as many may be left as wait, or 64.
 //
 //  -- ending --
 //
@@ -88,6 +89,7 @@ class relay_server {
     void serve(std::unique_ptr<io_pipe> near, stripe::stream_pipe* offered,
                const compact_address& src, const std::string& wanted);
     void serve_waiting();
+    void sweep_waiting();
 
     event_loop& loop_;
     const log& log_;
@@ -97,7 +99,9 @@ class relay_server {
     listeners* doors_ = nullptr;
 
     intrusive_list<relay_connection, &relay_connection::on_list> connections_;
+    static constexpr std::size_t least_sweep = 64;
     std::deque<offer> waiting_;
+    std::size_t sweep_at_ = least_sweep;  // with so many it is looked who has given up
     std::size_t live_ = 0;
     std::uint32_t accepted_ = 0;
     std::uint32_t failed_ = 0;

@@ -9,9 +9,10 @@
 
 namespace libp {
 
-class forwarding_pipe : public io_pipe {
+template <class Interface>
+class forwarding_pipe_of : public Interface {
   public:
-    explicit forwarding_pipe(std::unique_ptr<io_pipe> lower) : lower_(std::move(lower)) {}
+    explicit forwarding_pipe_of(std::unique_ptr<io_pipe> lower) : lower_(std::move(lower)) {}
 
     io_kind kind() const noexcept override { return lower_->kind(); }
     std::size_t max_datagram() const noexcept override { return lower_->max_datagram(); }
@@ -30,5 +31,6 @@ class forwarding_pipe : public io_pipe {
   private:
     std::unique_ptr<io_pipe> lower_;
 };
+using forwarding_pipe = forwarding_pipe_of<io_pipe>;
 
 }  // namespace libp
