@@ -1,0 +1,176 @@
+// Whose session it is: one that was given up stays so, only the same peer joins, and a restarted one is known.
+
+#include "stripe_node/world.h"
+#include "support/forwarding_pipe.h"
+
+namespace libp::stripe {
+namespace {
+
+// One end gave the session up, the other has not yet: they must not take half of it up again.
+TEST(StripePeer, AnEndedSessionStaysEnded) {
+    world w({.resume = 60s}, {.resume = 10s});
+    w.join_many(2);
+    w.b.answer.fin = false;
+    talker& t = w.open({.to_send = 1000, .fin = false});
+    ASSERT_TRUE(w.run([&] { return !w.b.talkers.empty() && w.b.talkers[0]->received() == 1000; }));
+    ASSERT_TRUE(w.run([&] { return t.pipe().has(io_flag::ready); }));
+    for (link& l : w.links)
+        l.cut();
+    ASSERT_TRUE(w.run([&] { return w.b.it.sessions() == 0; }, 20s));
+    EXPECT_FALSE(t.broken());
+    // It was b's last session: b is a new instance now, and the first subflow tells a so.
+    w.join_many(1);
+    ASSERT_TRUE(w.run([&] { return t.broken(); }, 1s));
+    EXPECT_EQ(t.why(), error{reason::peer_restarted});
+    w.b.answer.fin = true;
+    talker& again = w.open({.to_send = 100'000});
+    ASSERT_TRUE(w.run([&] { return again.finished(); }));
+}
+
+TEST(StripePeer, AnEndedSessionIsRefusedWhereOthersLive) {
+    world w({.resume = 60s}, {.resume = 10s});
+    log quiet;
+    node other(w.loop, quiet, {});
+    auto [p, q] = make_memory_pair(w.loop);
+    other.adopt(std::move(p), "p");
+    w.b.it.adopt(std::move(q), "q");
+    w.join_many(1);
+    w.b.answer.fin = false;
+    talker& t = w.open({.to_send = 1000, .fin = false});
+    ASSERT_TRUE(w.run([&] { return !w.b.talkers.empty() && w.b.talkers[0]->received() == 1000; }));
+    ASSERT_TRUE(w.run([&] { return t.pipe().has(io_flag::ready); }));
+    w.links[0].cut();
+    ASSERT_TRUE(w.run([&] { return w.b.it.sessions() == 1; }, 20s));
+    subflow_diary diary;
+    w.join({}, &diary, 7);
+    ASSERT_TRUE(w.run([&] { return diary.gone.size() == 1; }));
+    EXPECT_EQ(diary.gone[0].token, 7u);
+    EXPECT_TRUE(w.run([&] { return t.broken(); }, 61s));
+    EXPECT_EQ(t.why(), error{reason::session_lost});
+    w.join_many(1);
+    w.b.answer.fin = true;
+    talker& again = w.open({.to_send = 100'000});
+    EXPECT_TRUE(w.run([&] { return again.finished(); }));
+}
+
+// Where that session had the last place, too: it counts no more, else the newcomer could not come before it is given up.
+TEST(StripePeer, S21ARestartedPeerBreaksItsOldSessionAtOnce) {
+    for (const std::size_t places : {std::size_t{1}, node_options{}.max_sessions}) {
+        SCOPED_TRACE(places);
+        node_options named;
+        named.node_id.fill(7);
+        world w({.max_sessions = places}, named);
+        w.join_many(2);
+        w.b.answer.fin = false;
+        talker& t = w.open({.to_send = 1000, .fin = false});
+        ASSERT_TRUE(
+            w.run([&] { return !w.b.talkers.empty() && w.b.talkers[0]->received() == 1000; }));
+
+        node_end reborn(w.loop, named);
+        link& l = w.links.emplace_back(w.loop);
+        w.a.it.adopt(l.take_a(), "a");
+        reborn.it.adopt(l.take_b(), "b");
+        ASSERT_TRUE(w.run([&] { return t.broken(); }, 1s));
+        EXPECT_EQ(t.why(), error{reason::peer_restarted});
+        talker& again = w.open({.to_send = 1000});
+        ASSERT_TRUE(w.run([&] { return again.finished(); }));
+        EXPECT_EQ(reborn.talkers.size(), 1u);
+        EXPECT_EQ(w.b.talkers.size(), 1u);
+        EXPECT_EQ(w.a.it.sessions(), 1u);
+    }
+}
+
+// A pipe whose other end has proved who it is.
+class known_pipe final : public forwarding_pipe {
+  public:
+    known_pipe(std::unique_ptr<io_pipe> lower, std::string who)
+        : forwarding_pipe(std::move(lower)), who_(std::move(who)) {}
+    std::string peer_identity() const override { return who_; }
+
+  private:
+    std::string who_;
+};
+
+// Somebody else who knows all that HELLO says of a session, by whatever way: the same node over a link that proves another name.
+TEST(StripePeer, OnlyTheSamePeerJoins) {
+    world w;
+    const auto join_as = [&](const std::string& who) {
+        link& l = w.links.emplace_back(w.loop);
+        w.a.it.adopt(l.take_a(), "a");
+        w.b.it.adopt(std::make_unique<known_pipe>(l.take_b(), who), "b");
+    };
+    join_as("key laptop");
+    w.b.answer.to_send = 1000;
+    talker& t = w.open({.to_send = 1000, .fin = false});
+    ASSERT_TRUE(w.run([&] { return t.received() == 1000; }));
+    for (const char* other : {"key desktop", "", "certificate /CN=laptop"}) {
+        const std::size_t refused = w.b.lines.count("end=auth_failed");
+        join_as(other);
+        ASSERT_TRUE(w.run([&] { return w.b.lines.count("end=auth_failed") > refused; })) << other;
+    }
+    join_as("key laptop");
+    const auto up = [&] {
+        const auto all = w.b.it.subflows();
+        return std::ranges::count_if(all, [](const subflow_info& s) { return s.up; });
+    };
+    ASSERT_TRUE(w.run([&] { return up() == 2; }));
+    EXPECT_EQ(w.b.it.sessions(), 1u);
+    EXPECT_FALSE(t.broken());
+}
+
+// A stranger with a name of its own says that it is the server, started again: nobody else's session ends.
+TEST(StripePeer, OnlyTheSamePeerRestarts) {
+    node_options named;
+    named.node_id.fill(7);
+    world w({}, named);
+    const auto adopt_as = [&](node_end& far, const std::string& who) {
+        link& l = w.links.emplace_back(w.loop);
+        w.a.it.adopt(std::make_unique<known_pipe>(l.take_a(), who), "a");
+        far.it.adopt(l.take_b(), "b");
+    };
+    adopt_as(w.b, "server");
+    w.b.answer.fin = false;
+    talker& t = w.open({.to_send = 1000, .fin = false});
+    ASSERT_TRUE(w.run([&] { return !w.b.talkers.empty() && w.b.talkers[0]->received() == 1000; }));
+    node_end impostor(w.loop, named);
+    adopt_as(impostor, "somebody");
+    ASSERT_TRUE(w.run([&] { return impostor.it.sessions() == 1; }));
+    w.idle(1s);
+    EXPECT_FALSE(t.broken());
+    node_end reborn(w.loop, named);
+    adopt_as(reborn, "server");
+    ASSERT_TRUE(w.run([&] { return t.broken(); }, 1s));
+    EXPECT_EQ(t.why(), error{reason::peer_restarted});
+}
+
+// With more than one subflow, of which the rest shakes hands after the first has begun the new session.
+TEST(StripePeer, S21ARestartedPeerCostsOneSessionAndNoMore) {
+    node_options named;
+    named.node_id.fill(7);
+    world w({}, named);
+    w.join_many(3);
+    w.b.answer.fin = false;
+    talker& t = w.open({.to_send = 1000, .fin = false});
+    ASSERT_TRUE(w.run([&] { return !w.b.talkers.empty() && w.b.talkers[0]->received() == 1000; }));
+
+    node_end reborn(w.loop, named);
+    reborn.answer.fin = false;
+    const auto join = [&] {
+        link& l = w.links.emplace_back(w.loop);
+        w.a.it.adopt(l.take_a(), "a");
+        reborn.it.adopt(l.take_b(), "b");
+    };
+    join();
+    ASSERT_TRUE(w.run([&] { return t.broken(); }, 1s));
+    talker& again = w.open({.to_send = 1000, .fin = false});
+    join();
+    join();
+    w.idle(1s);
+    EXPECT_FALSE(again.broken()) << to_string(again.why());
+    EXPECT_EQ(w.a.it.sessions(), 1u);
+    EXPECT_EQ(reborn.it.sessions(), 1u);
+    EXPECT_EQ(reborn.lines.count("why=\"peer restarted\""), 0u);
+}
+
+}  // namespace
+}  // namespace libp::stripe
