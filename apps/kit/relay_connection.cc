@@ -25,7 +25,8 @@ void relay_connection::start(const std::string& wanted) {
     attempt_ = server_.far().start(wanted, far_end::done::to<&relay_connection::on_far>(*this));
 }
 
-// A client that is gone waits for nobody, and must not keep others out until its target has been given up.
+// A client that is gone waits for nobody, and must not keep others out until its target has been given up. (A socket tells of its
+// end behind the bytes that are still to be read from it, and those wait for the target.)
 void relay_connection::on_near(io_flags risen) {
     if (!risen.has(io_flag::broken) || !attempt_) return;
     const std::string to = attempt_->name();

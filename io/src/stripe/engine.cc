@@ -233,9 +233,10 @@ void engine::accept(stream_id id, instant now) {
 
 void engine::refuse(stream_id id, error why, instant now) {
     const stream* s = state_->find(id);
-    check(!s || (!s->ours && !s->accepted), "refuse() is for streams the peer opened");
+    const bool waits = s != nullptr;
+    check(!waits || (!s->ours && !s->accepted), "refuse() is for streams the peer opened");
     abort(id, why, now);
-    if (s) state_->grant_ahead();
+    if (waits) state_->grant_ahead();
 }
 
 io_result engine::write(stream_id id, chain& data, instant now, std::size_t bound) {
