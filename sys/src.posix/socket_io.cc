@@ -4,6 +4,7 @@
 #include "os_calls.h"
 
 #include <limits.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -23,6 +24,12 @@ constexpr std::size_t system_most = 16;  // _XOPEN_IOV_MAX: what every system gr
 #endif
 constexpr std::size_t most_slices = std::min<std::size_t>(64, system_most);
 constexpr std::size_t most_buffers = std::min<std::size_t>(16, system_most);
+
+#ifdef PIPE_BUF
+constexpr std::size_t pipe_takes_whole = PIPE_BUF;
+#else
+constexpr std::size_t pipe_takes_whole = _POSIX_PIPE_BUF;
+#endif
 
 struct vectors {
     iovec at[most_slices];
@@ -101,6 +108,14 @@ io_result write_to(fd_type fd, const chain& data, std::size_t max) noexcept {
         uninterrupted([&] { return writev(fd, from.at, static_cast<int>(from.count)); });
     if (n < 0 && hung_up(fd)) return io_result::broken({reason::peer_reset, EIO});
     return sent(n);
+}
+
+io_result write_at_once(fd_type fd, std::string_view text) noexcept {
+    check(!text.empty(), "writing nothing");
+    pollfd to{fd, POLLOUT, 0};
+    if (uninterrupted([&] { return poll(&to, 1, 0); }) <= 0) return io_result::again();
+    const std::size_t size = std::min(text.size(), pipe_takes_whole);
+    return sent(uninterrupted([&] { return write(fd, text.data(), size); }));
 }
 
 }  // namespace libp

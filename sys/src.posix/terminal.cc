@@ -1,6 +1,7 @@
 #include <libp/number.h>
 #include <libp/terminal.h>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -14,6 +15,12 @@ namespace libp {
 
 bool is_terminal(fd_type fd) noexcept {
     return isatty(fd) == 1;
+}
+
+unique_fd open_terminal_again(fd_type fd) noexcept {
+    char name[256];
+    if (ttyname_r(fd, name, sizeof name) != 0) return {};
+    return unique_fd(open(name, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
 }
 
 int terminal_width([[maybe_unused]] fd_type fd) noexcept {

@@ -225,7 +225,7 @@ TEST(command_line, too_few_descriptors_are_71_and_enough_are_enough) {
                 EXPECT_EQ(r.status, 71) << limit;
                 EXPECT_EQ(r.errors,
                           std::string(program) +
-                              ": error: descriptors: 12 are needed to begin with, and the "
+                              ": error: descriptors: 13 are needed to begin with, and the "
                               "limit is " +
                               std::to_string(limit) +
                               ": too many open files\n  hint: ulimit -n 1024\n");

@@ -121,6 +121,35 @@ TEST(tcp_proxy, logs_a_line_for_each_connection) {
     }
 }
 
+// Their lines are more than a pipe holds.
+TEST(tcp_proxy, a_log_that_nobody_reads_holds_nobody_up) {
+    constexpr std::size_t clients = 800;
+    test_listener target;
+    spawned_program proxy(proxy_with({"-r", "127.0.0.1:0", target.address()}));
+    const std::string address = proxy.wait_announced();
+    for (std::size_t i = 0; i < clients; ++i) {
+        test_socket client = test_socket::connect(address);
+        test_socket server = target.accept();
+        ASSERT_TRUE(server.is_open()) << i;
+        client.send_fin();
+        ASSERT_EQ(server.wait_end(), "fin") << i;
+        server.close();
+        ASSERT_EQ(client.wait_end(), "fin") << i;
+    }
+    proxy.errors();
+    proxy.signal(SIGHUP);  // the next line there is
+    const std::string missing = proxy.wait_error_line(" warn log left_out=");
+    EXPECT_NE(missing.find(" why=\"nobody read them\""), std::string::npos) << missing;
+    EXPECT_NE(proxy.wait_error_line(" signal "), "");
+    proxy.signal(SIGTERM);
+    EXPECT_EQ(proxy.wait_exit(), 0);
+    std::size_t conns = std::stoul(field_of(missing, "left_out"));
+    const std::string lines = proxy.errors();
+    for (std::size_t at = 0; (at = lines.find(" conn ", at)) != lines.npos; ++at)
+        ++conns;
+    EXPECT_EQ(conns, clients);
+}
+
 TEST(tcp_proxy, resets_a_client_whose_target_refuses) {
     refusing_port nobody;
     spawned_program proxy(proxy_with({"-r", "127.0.0.1:0", nobody.address()}));

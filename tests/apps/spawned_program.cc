@@ -121,7 +121,7 @@ void spawned_program::signal(int number) const {
 
 int spawned_program::wait_exit(std::chrono::milliseconds patience) {
     auto until = clock::now() + patience;
-    // Its stderr ends when it does. Until then it must not block on a full pipe.
+    // Its stderr ends when it does. What nobody reads until then would be left out.
     while (read_some(errors_, error_text_, until)) {
     }
     while (!reaped_ && clock::now() < until) {

@@ -3,6 +3,7 @@
 #include <libp/signals.h>
 
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -227,6 +228,32 @@ TEST(FileIo, PipeWithoutReaderIsPeerReset) {
     const io_result r = write_to(p.in.get(), static_chain("x"));
     EXPECT_EQ(r.status, io_status::broken);
     EXPECT_EQ(r.why.why, reason::peer_reset);
+}
+
+TEST(FileIo, WritesAtOnceOrNotAtAll) {
+    pipe_ends p;
+    ASSERT_FALSE(set_nonblocking(p.in.get(), false));  // or a write that waits would not show
+    const std::string line(100, 'x'), page(PIPE_BUF + 1, 'y');
+    io_result r = write_at_once(p.in.get(), page);
+    EXPECT_EQ(r.bytes, page.size() - 1) << "more might have to wait";
+    std::size_t written = r.bytes;
+    while ((r = write_at_once(p.in.get(), line)).ok()) {
+        ASSERT_EQ(r.bytes, line.size());
+        written += r.bytes;
+    }
+    EXPECT_EQ(r.status, io_status::again);
+
+    std::size_t read = 0;
+    for (std::string got; (got = read_text(p.out.get())) != "<again>"; read += got.size()) {
+    }
+    EXPECT_EQ(read, written);
+    EXPECT_EQ(write_at_once(p.in.get(), line).bytes, line.size());
+
+    ignore_sigpipe();
+    p.out.reset();
+    r = write_at_once(p.in.get(), line);
+    EXPECT_EQ(r.status, io_status::broken);
+    EXPECT_EQ(r.why.os_errno, EPIPE);
 }
 
 TEST(FileIo, TerminalHangUpIsFin) {

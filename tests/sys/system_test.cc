@@ -155,6 +155,27 @@ TEST(Terminal, OnlyTerminalsAreTerminals) {
     }
 }
 
+TEST(Terminal, OpenedAgainItIsNonBlockingForUsAlone) {
+    const unique_fd master(posix_openpt(O_RDWR | O_NOCTTY));
+    if (!master) GTEST_SKIP() << "no pseudo-terminals here";
+    ASSERT_EQ(grantpt(master.get()), 0);
+    ASSERT_EQ(unlockpt(master.get()), 0);
+    const unique_fd slave(open(ptsname(master.get()), O_RDWR | O_NOCTTY));
+    ASSERT_TRUE(slave);
+    const unique_fd again = open_terminal_again(slave.get());
+    ASSERT_TRUE(again);
+    EXPECT_TRUE(is_terminal(again.get()));
+    EXPECT_TRUE(is_nonblocking(again.get()));
+    EXPECT_FALSE(is_nonblocking(slave.get()));
+    char got = 0;
+    ASSERT_EQ(write(again.get(), "x", 1), 1);
+    ASSERT_EQ(read(master.get(), &got, 1), 1);
+    EXPECT_EQ(got, 'x');
+
+    EXPECT_FALSE(open_terminal_again(some_fd().get()));
+    EXPECT_FALSE(open_terminal_again(no_fd));
+}
+
 TEST(Os, NamesItself) {
     const std::string_view name = os_name;
     EXPECT_TRUE(name == "linux" || name == "posix");
