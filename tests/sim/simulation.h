@@ -6,12 +6,12 @@
 // a subflow delivers in 4 ms, 10 ms' worth unsent below, congestion told when it changes, and the engine is asked again after
 // anything that happened at its end.
 //
-// Every byte read is compared with the byte that must be there; invariants are checked every `check_every` steps.
+// The engines' invariants are checked every `check_every` steps; what is read is the business of applications.h.
 
 #include <libp/stripe/engine.h>
 #include <libp/stripe/wire.h>
 #include <sim/allowance_check.h>
-#include <sim/application.h>
+#include <sim/applications.h>
 #include <sim/link.h>
 #include <sim/timeline.h>
 #include <support/seed.h>
@@ -19,7 +19,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -88,8 +87,6 @@ class simulation : private link_user {
     }
     // After every step, with all settled.
     std::function<void()> after_step;
-    // Whose own streams they are, other than plans': true if the event is theirs.
-    std::function<bool(int side, event&)> on_other_event;
     // Something was done with an engine besides: its driver looks.
     void touch(int side) { touched_[side] = true; }
     // Told when an end lost a subflow.
@@ -98,22 +95,18 @@ class simulation : private link_user {
     // -- applications --------------------------------------------------------------------------------
 
     std::size_t plan(const stream_plan& p) {
-        plans_.push_back(p);
-        starts_.emplace(now + std::max(duration{0}, p.start - (now - instant{})),
-                        plans_.size() - 1);
-        results_.emplace_back();
         touched_[p.opener] = true;
-        return plans_.size() - 1;
+        return apps.plan(p);
     }
-    const outcome& at(std::size_t plan, int side) { return results_.at(plan).ends[side]; }
-    stream_plan& plan_at(std::size_t plan) { return plans_.at(plan); }
+    const outcome& at(std::size_t plan, int side) { return apps.at(plan, side); }
+    stream_plan& plan_at(std::size_t plan) { return apps.plan_at(plan); }
 
     // -- running --------------------------------------------------------------------------------------
 
     // Runs until everything planned came to its end; false if that does not happen within `limit` of virtual time.
     bool run(duration limit = std::chrono::hours(1)) {
         const instant until = now + limit;
-        for (settle(); !all_done(); settle())
+        for (settle(); !apps.all_done(); settle())
             if (failed_ || !step(until)) return false;
         return !failed_;
     }
@@ -128,11 +121,11 @@ class simulation : private link_user {
         settle();
         check_all();
         if (after_step) after_step();
-        instant due = next_act();
+        instant due = apps.next_act();
         for (auto& e : ends)
             due = std::min(due, e->next_timer());
         due = std::max(due, now);
-        if (std::min(due, time.next()) == never && paths() > 0 && !all_done())
+        if (std::min(due, time.next()) == never && paths() > 0 && !apps.all_done())
             fail("nothing is going to happen any more");
         while (!touched_[0] && !touched_[1]) {
             if (std::min(due, time.next()) > until || failed_) return false;
@@ -180,14 +173,15 @@ class simulation : private link_user {
     block_pool blocks;
     test_random random;
     std::unique_ptr<engine> ends[2];
+    applications apps{ends, blocks, now, [this](const std::string& what) { fail(what); }};
     std::size_t check_every = 1;
     std::uint64_t budget = UINT64_MAX;
+    bool may_break = false;  // a subflow may break by what arrives on it
     // DATA keeps to the subflows' allowances: with all schedulers but those that know none.
     bool keeps_allowance;
     std::size_t largest_memory[2] = {0, 0};
     std::size_t losses = 0;  // ends that lost a subflow
     std::uint64_t steps = 0;
-    error session_error[2] = {};
     // Of subflows that are gone, by end.
     subflow_stats buried[2];
 
@@ -211,19 +205,6 @@ class simulation : private link_user {
     struct place {
         std::unique_ptr<link> pipe;
         subflow_end ends[2];
-    };
-    struct app {
-        std::size_t plan;
-        int side;
-        stream_id id;
-        outcome* result;
-        chain pending;  // taken back by the engine's bounds
-        instant next_read{}, next_write{};
-        bool readable = false, writable = true, finished = false;
-        std::vector<instant> asked{};
-    };
-    struct both {
-        outcome ends[2];
     };
 
     static void add_up(subflow_stats& sum, const subflow_stats& s) {
@@ -288,12 +269,12 @@ class simulation : private link_user {
             bury();
             for (int side : {0, 1}) {
                 if (!std::exchange(touched_[side], false)) continue;
-                act(side);
+                apps.act(side);
                 for (subflow_id id : ends[side]->take_dead())
                     close(id, side);
                 // Applications before and after: room makes streams writable.
                 for (int n = 0; pump(side) && n < 64; ++n)
-                    act(side);
+                    apps.act(side);
                 for (subflow_id id : path_ids())
                     if (ends[side]->drained(id) && places_.at(id).ends[side].out.empty())
                         close(id, side);
@@ -389,214 +370,6 @@ class simulation : private link_user {
         }
     }
 
-    // -- applications
-
-    void act(int side) {
-        start(side);
-        event e;
-        while (ends[side]->next_event(e)) {
-            if (!on_other_event || !on_other_event(side, e)) on_event(side, e);
-            e = event{};
-        }
-        while (!timed_[side].empty() && timed_[side].begin()->first <= now) {
-            runnable_[side].insert(timed_[side].begin()->second);
-            timed_[side].erase(timed_[side].begin());
-        }
-        for (stream_id id : std::exchange(runnable_[side], {}))
-            if (const auto at = apps_[side].find(id); at != apps_[side].end()) serve(at->second);
-        end(side);
-    }
-    void start(int side) {
-        for (auto at = starts_.begin(); at != starts_.end() && at->first <= now;) {
-            const std::size_t n = at->second;
-            if (plans_[n].opener != side) {
-                ++at;
-                continue;
-            }
-            const stream_id id = ends[side]->open({std::to_string(n), plans_[n].interactive}, now);
-            if (id == 0) return;
-            at = starts_.erase(at);
-            begin(n, side, id);
-        }
-    }
-    void begin(std::size_t n, int side, stream_id id) {
-        outcome& o = results_[n].ends[side];
-        o.begun = true;
-        o.begun_at = now;
-        apps_[side].emplace(id, app{n, side, id, &o, {}});
-        runnable_[side].insert(id);
-    }
-    instant next_act() const {
-        instant at = never;
-        for (const auto& timed : timed_)
-            if (!timed.empty()) at = std::min(at, timed.begin()->first);
-        for (const auto& [start, n] : starts_)
-            if (start > now) {
-                at = std::min(at, start);
-                break;
-            }
-        return at;
-    }
-    void on_event(int side, event& e) {
-        if (e.what == event::kind::session_broken) {
-            session_error[side] = e.why;
-            return;
-        }
-        if (e.what == event::kind::stream_opened) {
-            const std::size_t n = std::stoul(e.request.target);
-            if (e.request.interactive != plans_[n].interactive) fail("class of a stream");
-            if (plans_[n].refuse) {
-                ends[side]->refuse(e.id, {reason::refused}, now);
-                results_[n].ends[side].begun = true;
-                results_[n].ends[side].aborted = true;
-                return;
-            }
-            ends[side]->accept(e.id, now);
-            begin(n, side, e.id);
-            return;
-        }
-        const auto found = apps_[side].find(e.id);
-        if (found == apps_[side].end()) {
-            // Only of what was already over here.
-            if (e.what != event::kind::stream_fin_acked) fail("an event for a stream that is over");
-            return;
-        }
-        app& a = found->second;
-        outcome& o = *a.result;
-        runnable_[side].insert(e.id);
-        switch (e.what) {
-            case event::kind::stream_ready:
-                o.ready = true;
-                break;
-            case event::kind::stream_readable:
-                a.readable = true;
-                break;
-            case event::kind::stream_writable:
-                a.writable = true;
-                break;
-            case event::kind::stream_fin_acked:
-                if (o.fin_acked) fail("a FIN acknowledged twice");
-                o.fin_acked = true;
-                break;
-            case event::kind::stream_broken:
-                verify(a, e.unread);
-                o.broken = e.why;
-                apps_[side].erase(found);
-                break;
-            default:
-                fail("an event that nobody knows");
-        }
-    }
-    void serve(app& a) {
-        const stream_plan& p = plans_[a.plan];
-        outcome& o = *a.result;
-        engine& e = *ends[a.side];
-        read(a, o, e);
-        write(a, o, e);
-        if (p.abort_after[a.side] >= 0 &&
-            o.read >= static_cast<std::uint64_t>(p.abort_after[a.side])) {
-            e.abort(a.id, {reason::local_abort}, now);
-            o.aborted = true;
-            apps_[a.side].erase(a.id);
-            return;
-        }
-        if (o.fin_read && o.fin_acked) ending_[a.side].insert(a.id);
-    }
-    // No event says that the last of a stream was confirmed.
-    void end(int side) {
-        std::erase_if(ending_[side], [&](stream_id id) {
-            const auto at = apps_[side].find(id);
-            if (at == apps_[side].end()) return true;
-            if (!ends[side]->ended(id)) return false;
-            at->second.result->ended = true;
-            apps_[side].erase(at);
-            return true;
-        });
-    }
-    void read(app& a, outcome& o, engine& e) {
-        const stream_plan& p = plans_[a.plan];
-        while (a.readable && p.read_chunk[a.side] > 0) {
-            if (a.next_read > now) {
-                timed_[a.side].emplace(a.next_read, a.id);
-                return;
-            }
-            chain data;
-            const io_result r = e.read(a.id, data, p.read_chunk[a.side], now);
-            if (r.status == io_status::fin) o.fin_read = true;
-            if (!r.ok()) {
-                if (r.status == io_status::broken) fail("a read broke without an event");
-                a.readable = false;
-                return;
-            }
-            if (r.bytes != data.size()) fail("read() miscounts");
-            verify(a, data);
-            a.next_read = now + p.read_every[a.side];
-        }
-    }
-    void write(app& a, outcome& o, engine& e) {
-        const stream_plan& p = plans_[a.plan];
-        const bool opener = a.side == p.opener;
-        const std::uint64_t total = opener ? p.up : p.down;
-        const bool paced = p.echo_every > duration{0};
-        while (a.writable && o.written < total) {
-            if (a.pending.empty()) {
-                std::uint64_t n = std::min<std::uint64_t>(total - o.written, p.write_chunk);
-                if (paced && !opener) n = std::min(n, o.read - o.written);
-                if (n == 0) break;
-                if (paced && opener) {
-                    if (a.next_write > now) {
-                        timed_[a.side].emplace(a.next_write, a.id);
-                        break;
-                    }
-                    a.next_write = std::max(now, a.next_write) + p.echo_every;
-                    a.asked.push_back(now);
-                }
-                block_ref b = blocks.take(n);
-                b->set_used(n);
-                pattern(a.plan, a.side, o.written, {b->data(), n});
-                const std::uint8_t* from = b->data();
-                a.pending.append(slice{std::move(b), from, n});
-            }
-            const io_result r = e.write(a.id, a.pending, now);
-            if (r.ok()) o.written += r.bytes;
-            if (!a.pending.empty()) a.writable = false;
-        }
-        if (o.written == total && !a.finished) {
-            e.finish(a.id, now);
-            a.finished = true;
-        }
-    }
-    void verify(app& a, const chain& data) {
-        outcome& o = *a.result;
-        std::uint64_t wrong = 0;
-        if (!matches(a.plan, 1 - a.side, o.read, data, wrong))
-            fail("stream " + std::to_string(a.plan) + " at end " + std::to_string(a.side) +
-                 ": byte " + std::to_string(wrong) + " is wrong");
-        o.note_read(data.size(), now);
-        o.read += data.size();
-        const stream_plan& p = plans_[a.plan];
-        if (p.echo_every > duration{0} && a.side == p.opener)
-            while (o.latencies.size() < a.asked.size() &&
-                   o.read >= (o.latencies.size() + 1) * p.write_chunk)
-                o.latencies.push_back(now - a.asked[o.latencies.size()]);
-    }
-    bool all_done() {
-        for (; first_undone_ < plans_.size(); ++first_undone_)
-            for (int side : {0, 1}) {
-                const outcome& o = results_[first_undone_].ends[side];
-                if (o.ended || o.broken || o.aborted) continue;
-                // An end that never heard of the stream has nothing to end.
-                const outcome& other = results_[first_undone_].ends[1 - side];
-                if (!o.begun && (other.aborted || other.broken)) continue;
-                return false;
-            }
-        return true;
-    }
-
-  public:
-    bool may_break = false;  // a subflow may break by what arrives on it
-
-  private:
     failure_sink on_failure_;
     bool failed_ = false;
     allowance_check allowance_[2];  // by the end that sends
@@ -605,14 +378,6 @@ class simulation : private link_user {
     std::vector<subflow_id> order_, gone_;
     std::size_t first_ = 0;
     bool touched_[2] = {true, true};
-
-    std::deque<stream_plan> plans_;
-    std::deque<both> results_;
-    std::multimap<instant, std::size_t> starts_;
-    std::map<stream_id, app> apps_[2];
-    std::set<stream_id> runnable_[2], ending_[2];
-    std::set<std::pair<instant, stream_id>> timed_[2];
-    std::size_t first_undone_ = 0;
 };
 
 }  // namespace libp::stripe::sim

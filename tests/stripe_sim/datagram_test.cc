@@ -22,7 +22,7 @@ struct call : bond {
     explicit call(const std::vector<path_shape>& paths, std::size_t each = 2,
                   std::uint64_t seed = 1)
         : bond(paths, each, seed, with_datagrams()) {
-        w.on_other_event = [this](int side, event& e) {
+        w.apps.on_other_event = [this](int side, event& e) {
             return std::ranges::any_of(voices, [&](voice& v) { return v.on_event(side, e); });
         };
     }

@@ -136,7 +136,7 @@ outcome_of_a_minute run_minute(std::uint64_t seed) {
     b.w.expect_empty();
     outcome_of_a_minute out;
     for (int side : {0, 1}) {
-        EXPECT_FALSE(b.w.session_error[side]) << to_string(b.w.session_error[side]);
+        EXPECT_FALSE(b.w.apps.session_error[side]) << to_string(b.w.apps.session_error[side]);
         out.delivered += b.w.received(side);
         out.twice += b.w.total(side).resent;
     }
