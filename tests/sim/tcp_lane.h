@@ -3,7 +3,7 @@
 // One direction of a TCP connection over two bottlenecks: enough of TCP to get ratios right.
 //
 //  * segments of 1448 bytes in packets of 1500; the receiver acknowledges every second one and every one out of order
-//  * slow start from 10 segments, left when the queue is felt (HyStart) or at a loss; CUBIC with its Reno floor; beta 0.7. Or BBR (bbr.h), which paces
+//  * slow start from 10 segments and CUBIC (cubic.h), or BBR (bbr.h), which paces
 //  * loss: whatever was transmitted before something that arrived is lost (packets never overtake each other); a tail probe after
 //    two round trips; a timeout of at least 200 ms that doubles up to `rto_max`
 //  * the receiver's window is unlimited, and it gets bytes in order only
@@ -14,8 +14,8 @@
 #include <libp/chain.h>
 #include <sim/bbr.h>
 #include <sim/bottleneck.h>
+#include <sim/cubic.h>
 
-#include <cmath>
 #include <functional>
 #include <optional>
 
@@ -44,6 +44,7 @@ class tcp_lane final : public host {
           ahead_(ahead),
           back_(back),
           options_(o),
+          cubic_(o.hystart),
           window_(static_cast<double>(o.first_window)) {
         if (o.congestion == congestion_control::bbr)
             model_.emplace(segment, window_ * segment, id() % 6 + 2);
@@ -185,7 +186,8 @@ class tcp_lane final : public host {
             model_->on_ack(now() - p.sent, lost_ > 0, flying_, now());
             window_ = model_->window() / segment;
         } else if (!recovering_ && gone > 0) {
-            grow(static_cast<double>(gone) / segment, limited);
+            window_ = cubic_.grown(window_, static_cast<double>(gone) / segment, limited, rtt_min_,
+                                   now());
         }
         if (out_.empty())
             deadline_ = never;
@@ -224,33 +226,7 @@ class tcp_lane final : public host {
         recovering_ = true;
         recover_ = next_;
         if (model_) return;
-        most_ = window_ < most_ ? window_ * 0.85 : window_;
-        threshold_ = window_ = std::max(window_ * 0.7, 2.0);
-        epoch_ = never;
-    }
-    void grow(double segments, bool limited) {
-        if (window_ < threshold_) {
-            if (limited) window_ += segments;
-            return;
-        }
-        if (epoch_ == never) {
-            epoch_ = grown_at_ = now();
-            reach_ = window_ < most_ ? std::cbrt((most_ - window_) / 0.4) : 0;
-            origin_ = std::max(most_, window_);
-            friendly_ = window_;
-        }
-        if (!limited) {
-            epoch_ += now() - grown_at_;  // time in which it had nothing to send does not count
-        } else {
-            const double t = seconds(now() - epoch_ + rtt_min_);
-            friendly_ += 0.53 * segments / window_;
-            const double target =
-                std::max(origin_ + 0.4 * (t - reach_) * (t - reach_) * (t - reach_), friendly_);
-            window_ += target > window_
-                           ? std::min((target - window_) / window_ * segments, segments / 2)
-                           : 0.01 * segments / window_;
-        }
-        grown_at_ = now();
+        window_ = cubic_.reduced(window_);
     }
     void measure(duration rtt) {
         if (srtt_ == duration{0}) {
@@ -262,16 +238,9 @@ class tcp_lane final : public host {
             srtt_ += (rtt - srtt_) / 8;
         }
         rtt_min_ = rtt_min_ == duration{0} ? rtt : std::min(rtt_min_, rtt);
-        // HyStart: eight samples into a round the queue is felt.
-        if (model_ || !options_.hystart || window_ >= threshold_ || window_ < 16) return;
-        if (out_.empty() || out_.front().begin >= round_end_) {
-            round_end_ = next_;
-            round_least_ = never - instant{};
-            round_samples_ = 0;
-        }
-        round_least_ = std::min(round_least_, rtt);
-        const duration felt = std::clamp(rtt_min_ / 8, duration{4ms}, duration{16ms});
-        if (++round_samples_ == 8 && round_least_ > rtt_min_ + felt) threshold_ = window_;
+        if (model_) return;
+        const std::uint64_t acknowledged = out_.empty() ? next_ : out_.front().begin;
+        cubic_.on_round_trip(window_, rtt, rtt_min_, acknowledged, next_);
     }
 
     void output() {
@@ -375,7 +344,7 @@ class tcp_lane final : public host {
                 if (!s.arrived && !s.lost) lose(s);
             window_ = 1;  // a model opens it again with the next acknowledgement
             recovering_ = false;
-            epoch_ = never;
+            cubic_.on_timeout();
             ++backoff_;
             output();
         }
@@ -385,8 +354,9 @@ class tcp_lane final : public host {
     bottleneck& ahead_;
     bottleneck& back_;
     const tcp_options options_;
-    std::optional<bbr> model_;
-    bool paced_ = false;  // it is scheduled to go on
+    cubic cubic_;
+    std::optional<bbr> model_;  // instead
+    bool paced_ = false;        // it is scheduled to go on
 
     chain undelivered_;  // written and not yet received in order
     std::uint64_t written_ = 0, next_ = 0;
@@ -401,12 +371,7 @@ class tcp_lane final : public host {
     std::uint64_t recover_ = 0;
 
     double window_;  // segments
-    double threshold_ = 1e9, most_ = 0, origin_ = 0, reach_ = 0, friendly_ = 0;
-    instant epoch_ = never, grown_at_{};
     duration srtt_{0}, rttvar_{0}, rtt_min_{0};
-    std::uint64_t round_end_ = 0;
-    duration round_least_{0};
-    int round_samples_ = 0;
     int backoff_ = 0;
     instant deadline_ = never, scheduled_ = never, sent_at_{};
 
