@@ -31,6 +31,9 @@ constexpr slicing_tables make_slicing_tables() noexcept {
 
 constexpr slicing_tables tables = make_slicing_tables();
 
+// Below this, what folding saves is lost where it ends.
+constexpr std::size_t worth_folding = 4 * crc32c_fold_unit;
+
 constexpr std::uint32_t load_le32(const std::uint8_t* p) noexcept {
     return p[0] | (std::uint32_t{p[1]} << 8) | (std::uint32_t{p[2]} << 16) |
            (std::uint32_t{p[3]} << 24);
@@ -61,7 +64,14 @@ bool crc32c_is_accelerated() noexcept {
 }
 
 std::uint32_t crc32c(std::uint32_t sum, bytes data) noexcept {
-    return crc32c_is_accelerated() ? ~crc32c_cpu(~sum, data) : crc32c_portable(sum, data);
+    if (!crc32c_is_accelerated()) return crc32c_portable(sum, data);
+    std::uint32_t state = ~sum;
+    if (data.size() >= worth_folding && crc32c_can_fold()) {
+        const std::size_t folded = data.size() / crc32c_fold_unit * crc32c_fold_unit;
+        state = crc32c_fold(state, data.first(folded));
+        data = data.subspan(folded);
+    }
+    return ~crc32c_cpu(state, data);
 }
 
 }  // namespace libp

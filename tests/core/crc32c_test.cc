@@ -3,14 +3,21 @@
 
 #include <vector>
 
+#include "crc32c_cpu.h"
 #include "support/seed.h"
 
 namespace libp {
 namespace {
 
 using summer = std::uint32_t (*)(std::uint32_t, bytes);
-constexpr summer both[] = {[](std::uint32_t s, bytes d) { return crc32c(s, d); },
-                           [](std::uint32_t s, bytes d) { return crc32c_portable(s, d); }};
+// The instruction by itself, as CPUs use it that cannot fold.
+std::uint32_t by_instruction(std::uint32_t sum, bytes data) {
+    return crc32c_is_accelerated() ? ~crc32c_cpu(~sum, data) : crc32c_portable(sum, data);
+}
+
+constexpr summer all_ways[] = {[](std::uint32_t s, bytes d) { return crc32c(s, d); },
+                               by_instruction,
+                               [](std::uint32_t s, bytes d) { return crc32c_portable(s, d); }};
 
 // One bit at a time, straight from the definition.
 std::uint32_t bitwise(bytes data) {
@@ -43,7 +50,7 @@ TEST(crc32c_test, rfc_3720_vectors) {
                                            0,    0,    0, 0,    0x14, 0, 0, 0,    0,    0, 0x04, 0,
                                            0,    0,    0, 0x14, 0,    0, 0, 0x18, 0x28, 0, 0,    0,
                                            0,    0,    0, 0,    0x02, 0, 0, 0,    0,    0, 0,    0};
-    for (const summer sum : both) {
+    for (const summer sum : all_ways) {
         EXPECT_EQ(sum(0, {}), 0u);
         EXPECT_EQ(sum(0, bytes_of("123456789")), 0xe3069283u);
         EXPECT_EQ(sum(0, zeroes), 0x8a9136aau);
@@ -60,7 +67,7 @@ TEST(crc32c_test, every_length_at_every_alignment) {
         for (std::size_t offset = 0; offset <= 8; ++offset) {
             const bytes data{memory->data + offset, size};
             const std::uint32_t expected = bitwise(data);
-            for (const summer sum : both)
+            for (const summer sum : all_ways)
                 ASSERT_EQ(sum(0, data), expected) << size << '@' << offset;
         }
     }
@@ -72,8 +79,19 @@ TEST(crc32c_test, bulk_lengths_around_the_long_lanes) {
         for (std::size_t size = base - 9; size <= base + 9; ++size) {
             const bytes data{memory->data + size % 9, size};
             const std::uint32_t expected = bitwise(data);
-            for (const summer sum : both)
+            for (const summer sum : all_ways)
                 ASSERT_EQ(sum(0, data), expected) << size;
+        }
+    }
+}
+
+TEST(crc32c_test, folding_any_number_of_units_after_any_sum) {
+    if (!crc32c_can_fold()) GTEST_SKIP() << "this CPU cannot multiply vectors without carry";
+    const auto memory = std::make_unique<aligned_bytes>(4);
+    for (std::size_t units = 1; units <= 20; ++units) {
+        for (const std::uint32_t state : {0u, 1u, 0x80000000u, 0xffffffffu, 0x12345678u}) {
+            const bytes data{memory->data + units, units * crc32c_fold_unit};
+            ASSERT_EQ(crc32c_fold(state, data), ~crc32c_portable(~state, data)) << units;
         }
     }
 }
@@ -85,7 +103,7 @@ TEST(crc32c_test, a_run_summed_in_pieces_is_the_run) {
         test_random random(seed);
         const bytes all{memory->data + random.below(16), random.below(60000)};
         const std::uint32_t expected = crc32c_portable(0, all);
-        for (const summer sum : both) {
+        for (const summer sum : all_ways) {
             std::uint32_t running = 0;
             for (bytes rest = all; !rest.empty();) {
                 const std::size_t piece = random.below(rest.size() + 1);
