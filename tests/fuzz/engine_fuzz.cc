@@ -221,6 +221,8 @@ class driver {
             case 5:
                 if (e_.drained(id)) down(id);
                 return;
+            case 6:
+                return e_.set_more_waits(id, p.byte() % 2 == 0);
             default:
                 const tcp_state tcp{.rtt = std::chrono::milliseconds(p.byte()),
                                     .rtt_min = std::chrono::milliseconds(p.byte()),

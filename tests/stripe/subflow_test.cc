@@ -182,6 +182,39 @@ TEST(engine_subflow, a_path_ack_waits_for_16_kib_at_first_or_10_ms_or_a_ping) {
     EXPECT_TRUE(p.e.wants_transmit(1, p.now));
 }
 
+TEST(engine_subflow, a_path_ack_waits_for_what_only_has_to_be_read) {
+    raw_peer p;
+    p.open(2);
+    p.e.accept(2, p.now);
+    std::uint64_t at = 0;
+    const auto come = [&](std::size_t frames) {
+        for (; frames > 0; --frames, at += 32 * kib)
+            p.data(2, at, std::string(32 * kib, 'x'));
+        return p.e.wants_transmit(1, p.now);
+    };
+    const auto confirmed = [&] {
+        const auto all = p.frames(1);
+        return raw_peer::last_of(all, type::path_ack).head.type == type::path_ack;
+    };
+    come(8);  // of which each is confirmed soon: nobody knows the subflow yet
+    ASSERT_TRUE(confirmed());
+    EXPECT_FALSE(come(1));
+    EXPECT_TRUE(come(1)) << "64 KiB";
+    ASSERT_TRUE(confirmed());
+
+    p.e.set_more_waits(1, true);
+    EXPECT_FALSE(come(7));
+    EXPECT_TRUE(come(1)) << "256 KiB";
+    ASSERT_TRUE(confirmed());
+    EXPECT_FALSE(come(3));
+    p.e.set_more_waits(1, false);
+    EXPECT_TRUE(p.e.wants_transmit(1, p.now)) << "nothing more came";
+    ASSERT_TRUE(confirmed());
+    p.e.set_more_waits(1, true);
+    EXPECT_FALSE(come(1));
+    EXPECT_LE(p.e.next_timer(), p.now + 10ms) << "what was announced may never come";
+}
+
 TEST(engine_subflow, an_idle_session_only_beats_its_heart) {
     raw_peer p({}, 1);
     for (int i = 0; i < 5; ++i) {

@@ -70,6 +70,10 @@ void engine::set_congested(subflow_id id, bool congested, instant now) {
     if (subflow* s = state_->find_subflow(id)) s->congested = congested;
 }
 
+void engine::set_more_waits(subflow_id id, bool more) {
+    if (subflow* s = state_->find_subflow(id)) s->tell_more_waits(more);
+}
+
 void engine::look_at(subflow_id id, const tcp_state& tcp, instant now) {
     state& e = *state_;
     subflow* s = e.find_subflow(id);

@@ -9,6 +9,8 @@ namespace {
 // A confirmation costs the peer a frame; a late one keeps its sender waiting. The first bytes of a subflow are confirmed
 // more often, because its sender knows nothing of it yet.
 constexpr std::uint64_t confirm_bytes = 64 * kib;
+// What has been received already delays nobody who waits for what is behind it.
+constexpr std::uint64_t confirm_bytes_of_more = 256 * kib;
 constexpr std::uint64_t first_confirm_bytes = 16 * kib, first_bytes = 256 * kib;
 constexpr duration confirm_after = 10ms;
 // Silent for that long, and for several times its patience: it will not come back.
@@ -45,9 +47,18 @@ void subflow::processed(std::size_t size, std::uint8_t type, instant now) noexce
     unconfirmed += size;
     last_eliciting_at = now;
     if (path_ack_at == never) path_ack_at = saturating_add(now, confirm_after);
-    const std::uint64_t enough = received < first_bytes ? first_confirm_bytes : confirm_bytes;
-    if (unconfirmed >= enough || type == wire::type::ping || type == wire::type::drain)
-        path_ack_due = true;
+    const bool at_once = type == wire::type::ping || type == wire::type::drain;
+    if (at_once || unconfirmed >= confirm_at()) path_ack_due = true;
+}
+
+std::uint64_t subflow::confirm_at() const noexcept {
+    if (received < first_bytes) return first_confirm_bytes;
+    return more_waits ? confirm_bytes_of_more : confirm_bytes;
+}
+
+void subflow::tell_more_waits(bool more) noexcept {
+    more_waits = more;
+    if (unconfirmed >= confirm_at()) path_ack_due = true;
 }
 
 void subflow::path_ack_sent() noexcept {

@@ -83,6 +83,8 @@ class subflow {
     // A frame was processed: what it counts, and when its confirmation is due.
     void processed(std::size_t size, std::uint8_t type, instant now) noexcept;
     void path_ack_sent() noexcept;
+    // Whether there is more to be received right now: then a confirmation waits for that, within bounds.
+    void tell_more_waits(bool more) noexcept;
 
     // -- time
     // `alone`: there is no other subflow that could carry anything instead.
@@ -126,6 +128,7 @@ class subflow {
     instant last_eliciting_at{};    // when the last of those came
     instant path_ack_at = never;    // the latest that PATH_ACK may go
     bool path_ack_due = false;
+    bool more_waits = false;  // as the driver said
     bool ping_due = false, pong_due = false, goaway_due = false;
     std::uint64_t pong_value = 0;
 
@@ -138,6 +141,10 @@ class subflow {
 
     bool dead = false, dead_told = false;
     subflow_stats stats;
+
+  private:
+    // So much is confirmed at once.
+    std::uint64_t confirm_at() const noexcept;
 };
 
 template <class Freed>

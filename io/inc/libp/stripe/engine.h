@@ -213,6 +213,9 @@ class engine {
     bool drained(subflow_id id) const;
     // Everything unconfirmed on it is queued to be sent again.
     void subflow_down(subflow_id id, instant now);
+    // Whether what received() is given next, or was given last, has more right behind it that the driver is about to take. Confirmations then wait
+    // for that, up to 256 KiB of them, rather than cost a write for every 64.
+    void set_more_waits(subflow_id id, bool more);
     // Consumes the whole chain. An error means: close this subflow (and call subflow_down).
     error received(subflow_id id, chain&& data, instant now);
     // True while transmit() has something for this subflow.

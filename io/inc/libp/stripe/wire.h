@@ -127,8 +127,8 @@
 // Each end counts the bytes of the frames it sent and received on each subflow from the first frame behind READY on. PATH_ACK says, for one subflow, how many have
 // been received, checked and processed; it may travel on any subflow, and only the highest counts. A receiver never drops a frame whose CRCs were right, so
 // what PATH_ACK covers is delivered: the sender lets go of it. `delay_us` is how long the receiver held the last eliciting frame before it
-// confirmed it. A frame that elicits is confirmed within 10 ms, or when 64 KiB are unconfirmed (16 KiB for the first 256 KiB of a subflow, of which
-// its sender knows nothing yet), or at once if it is PING or DRAIN. These are what senders count on, not limits that anything checks.
+// confirmed it. A frame that elicits is confirmed within 10 ms, or when 64 KiB are unconfirmed (256 while there is more that only has to be read; 16 for the first 256 KiB of
+// a subflow, of which its sender knows nothing yet), or at once if it is PING or DRAIN. These are what senders count on, not limits that anything checks.
 //
 // When a subflow dies, what was sent on it and is not covered is sent again: DATA (but not frames that ACKs cover), OPEN, OPEN_OK, RST, and the current values
 // of CREDIT and ACK. ACK says what has been received of a stream: everything below its offset, and the ranges (ascending, disjoint, not touching, above the
