@@ -21,15 +21,14 @@ block_reader::outcome block_reader::read(block_pool& pool, fd_type fd, read_call
         const std::uint8_t* data = into->data();
         to.append(slice{std::move(into), data, r.bytes});
     }
-    if (want == full) adapt(r.bytes);  // a read cut by `max` tells nothing about the flow
+    adapt(r.bytes, want);
     return {r, r.bytes < want};
 }
 
-void block_reader::adapt(std::size_t got) noexcept {
-    const std::size_t full = block_pool::class_size[class_];
-    if (got * 4 >= full) {
+void block_reader::adapt(std::size_t got, std::size_t want) noexcept {
+    if (got * 4 >= want) {
         small_reads_ = 0;
-        if (got == full && class_ < largest) ++class_;
+        if (got == block_pool::class_size[class_] && class_ < largest) ++class_;
     } else if (++small_reads_ >= patience) {
         small_reads_ = 0;
         if (class_ > smallest) --class_;

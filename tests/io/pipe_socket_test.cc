@@ -176,7 +176,7 @@ TEST_F(pipe_socket_test, reads_grow_while_they_fill_their_blocks_and_shrink_afte
     EXPECT_EQ(sizes[1], 64 * kib);
     EXPECT_GT(*std::max_element(sizes.begin(), sizes.end()), 64 * kib);
 
-    for (int i = 0; i < 20; ++i) {
+    for (int i = 0; i < 30; ++i) {
         say("little");
         EXPECT_TRUE(wait_until(loop, [&] { return pipe->has(io_flag::readable); }));
         chain c;

@@ -336,6 +336,18 @@ TEST(estimator, there_is_always_room_for_a_frame) {
     EXPECT_GE(p.e.allowance(true), p.e.frame(64 * kib));
 }
 
+// Else a short path would stand idle between one frame's confirmation and the next frame.
+TEST(estimator, there_is_room_for_two_frames_however_fast_it_is) {
+    for (const double rate : {1e6, 10e6, 125e6, 3e9}) {
+        for (const duration rtt : {duration(50us), duration(200us), duration(20ms)}) {
+            path p;
+            p.settle(rate, rtt);
+            for (const bool tight : {false, true})
+                EXPECT_GE(p.e.allowance(tight), 2 * p.e.frame(128 * kib)) << rate << ' ' << tight;
+        }
+    }
+}
+
 TEST(estimator, frames_take_a_few_milliseconds) {
     constexpr std::size_t largest = 64 * kib;
     std::size_t before = 0;

@@ -167,7 +167,7 @@ TEST(hostile, s14_malformed_frames_cost_their_subflow_only) {
     subflow_error({.type = 0x30, .stream = 2}, "dgram");
     subflow_error({.type = 0x00});
     subflow_error({.type = type::data, .flags = 0x80, .stream = 2}, "x");
-    subflow_error({.type = type::data, .stream = 2}, std::string(64 * kib + 1, 'x'));
+    subflow_error({.type = type::data, .stream = 2}, std::string(128 * kib + 1, 'x'));
     subflow_error({.type = type::data, .stream = 2});
     subflow_error({.type = type::ack, .aux = 1, .stream = 2}, "short");
 }

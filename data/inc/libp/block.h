@@ -3,7 +3,7 @@
 // Blocks: reference-counted buffers from a pool, the memory that bytes live in while they pass.
 //
 // A block is filled once, by the kernel or by a codec, and then only read: many slices may share it,
-// and it goes back to its pool when the last one lets go. Sizes come in classes (512 B, 4, 16, 64 and
+// and it goes back to its pool when the last one lets go. Sizes come in classes (512 B, 4, 16, 64, 128 and
 // 256 KiB), with a free list for each; a request above the largest is rounded up to 4 KiB and never cached.
 //
 // Threads: a pool, its blocks and every reference to them belong to one thread (one event loop). The
@@ -96,9 +96,9 @@ class block_pool {
     void trim() noexcept;
 
     static constexpr std::size_t max_size = 1024 * mib;
-    static constexpr std::size_t classes = 5;
-    static constexpr std::size_t class_size[classes] = {512, 4 * kib, 16 * kib, 64 * kib,
-                                                        256 * kib};
+    static constexpr std::size_t classes = 6;
+    static constexpr std::size_t class_size[classes] = {512,      4 * kib,   16 * kib,
+                                                        64 * kib, 128 * kib, 256 * kib};
 
   private:
     friend class block_ref;

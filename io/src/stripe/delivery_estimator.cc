@@ -164,8 +164,8 @@ void delivery_estimator::update_allowance(instant now) noexcept {
 
 std::size_t delivery_estimator::frame(std::size_t largest) const noexcept {
     if (!measured_) return std::min(unknown_frame, largest);
-    return std::clamp(static_cast<std::size_t>(rate() * seconds(frame_time)),
-                      std::min(smallest_frame, largest), largest);
+    const auto in_time = static_cast<std::size_t>(rate() * seconds(frame_time));
+    return std::clamp(std::min(in_time, tight_ / 2), std::min(smallest_frame, largest), largest);
 }
 
 duration delivery_estimator::expected_rtt() const noexcept {

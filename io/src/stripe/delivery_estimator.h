@@ -19,7 +19,7 @@
 // allowance()  how much may be in flight: enough to keep the path busy, and little more. What is in flight
 //           beyond rate * rtt_min waits in some queue, the kernel's or a router's, where it delays
 //           whatever comes next and cannot be taken back when a better path has room.
-// frame()   how large frames should be: what is delivered in 5 ms, so that nothing waits long behind one.
+// frame()   how large frames should be: what is delivered in 5 ms, so that nothing waits long behind one; and so that two are allowed.
 // arrival() how long from now until a frame that is sent now has arrived.
 
 #include <libp/time.h>

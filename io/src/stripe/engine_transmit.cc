@@ -12,7 +12,7 @@ namespace libp::stripe {
 
 namespace {
 
-// What a stream may send before the next has its turn.
+// When a stream has sent so much the next has its turn.
 constexpr std::size_t quantum = 64 * kib;
 // Somebody who has sent little things goes on to do so for about that long.
 constexpr duration hurry = 1s;
@@ -188,8 +188,7 @@ std::size_t engine::state::transmit_ack(subflow& on, chain& out, stream& s, sent
 void engine::state::transmit_fresh(subflow& on, chain& out, stream& s, instant now) {
     auto& list = s.fresh_first ? interactive_ : bulk_;
     interactive_run_ = s.fresh_first ? interactive_run_ : 0;
-    const std::size_t most = std::min(frame_on(on), quantum - s.turn);
-    fragment& f = s.send.take_new(most, opt_.max_window);
+    fragment& f = s.send.take_new(frame_on(on), opt_.max_window);
     const std::size_t n = f.size();
     unsent_ -= n;
     retained_ += n;

@@ -94,8 +94,8 @@ struct subflow_options {
 struct engine_options {
     bool even = true;  // our streams have even ids; the peer's odd (see handshake.h, tie-break)
     stripe::scheduler scheduler = stripe::scheduler::automatic;
-    std::uint32_t max_frame = 64 * 1024;  // payload bytes of a frame; the smaller of both HELLOs
-    std::uint32_t max_streams = 16384;    // open at once, both sides' together
+    std::uint32_t max_frame = 128 * 1024;  // payload bytes of a frame; the smaller of both HELLOs
+    std::uint32_t max_streams = 16384;     // open at once, both sides' together
     std::uint64_t peer_initial_credit =
         0;  // from the peer's HELLO: what a stream may send before OPEN_OK
     std::uint64_t own_initial_credit =
