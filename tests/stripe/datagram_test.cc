@@ -335,6 +335,37 @@ TEST(datagrams, only_so_much_is_in_flight) {
     EXPECT_FALSE(p.datagrams(1).empty());
 }
 
+// A frame of data may be larger than what a confirmation makes room for: datagrams must not take that room again and again.
+TEST(datagrams, share_alike_with_data_in_large_frames) {
+    engine_options o = with_datagrams();
+    o.peer_initial_credit = o.max_window = 1024 * mib;
+    flow_peer p(o, 1);
+    const stream_id flow = p.open_flow(), bulk = p.e.open({"bulk"}, p.now);
+    const std::string datagram(8000, 'd'), text(128 * kib, 'b');
+    constexpr std::uint64_t step = 66'000;  // is confirmed at once, and takes 660 us
+    std::uint64_t confirmed = 0;
+    subflow_stats before;
+    for (int i = 0; i < 4000; ++i) {
+        if (i == 2000) before = p.e.stats(1);
+        for (int frame = 0; p.e.wants_transmit(1, p.now); ++frame) {
+            if (frame % 8 == 0) p.write(bulk, text);
+            p.say(flow, datagram);
+            chain out;
+            p.e.transmit(1, out, 1, p.now);
+        }
+        p.now += 660us;
+        const subflow_stats so_far = p.e.stats(1);
+        confirmed = std::min(confirmed + step, so_far.sent_bytes);
+        p.path_ack(1, confirmed);
+        p.ack(bulk, so_far.data_sent);
+    }
+    const subflow_stats after = p.e.stats(1);
+    EXPECT_GT(after.sent_bytes - before.sent_bytes, 100 * mib) << "all that may be";
+    EXPECT_NEAR(static_cast<double>(after.data_sent - before.data_sent) /
+                    static_cast<double>(after.sent_bytes - before.sent_bytes),
+                0.5, 0.05);
+}
+
 TEST(datagrams, s14_streams_and_flows_are_not_mixed) {
     using deed = void (*)(flow_peer&);
     const deed deeds[] = {

@@ -1,5 +1,7 @@
 #include "stripe/delivery_estimator.h"
 
+#include <libp/stripe/wire.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -165,7 +167,9 @@ void delivery_estimator::update_allowance(instant now) noexcept {
 std::size_t delivery_estimator::frame(std::size_t largest) const noexcept {
     if (!measured_) return std::min(unknown_frame, largest);
     const auto in_time = static_cast<std::size_t>(rate() * seconds(frame_time));
-    return std::clamp(std::min(in_time, tight_ / 2), std::min(smallest_frame, largest), largest);
+    // Headers are in flight as well.
+    const std::size_t half = tight_ / 2 - wire::header_size - wire::trailer_size;
+    return std::clamp(std::min(in_time, half), std::min(smallest_frame, largest), largest);
 }
 
 duration delivery_estimator::expected_rtt() const noexcept {

@@ -29,7 +29,7 @@ constexpr duration confirmation_slack = 30ms;
 constexpr duration congestion = 10ms;
 // A second copy that finds no way by then is not sent.
 constexpr duration copy_patience = 100ms;
-// Datagrams go first; with so much more of them sent than of data, data that may go goes.
+// Datagrams go first; with so much more of them sent than of data (or a frame, if that is more) data goes, and they leave it the room.
 constexpr std::size_t most_lead = 64 * kib;
 // With a little flow under way, queues are kept short for that long.
 constexpr duration hurry = 1s;
@@ -208,8 +208,10 @@ const subflow* engine::state::best_for(const datagram& d, std::uint64_t doubtful
 
 engine::state::choice engine::state::choose_datagram(const subflow& on, instant now) const {
     if (datagrams_.empty()) return {};
-    if (datagram_lead_ >= most_lead && fresh_streams_ > 0 && retained_ < opt_.memory_budget &&
-        choose_fresh(on).what != choice::kind::nothing)
+    const std::size_t frame = frame_on(on);
+    const bool lead = datagram_lead_ >= std::max(most_lead, frame);
+    if (lead && fresh_streams_ > 0 && retained_ < opt_.memory_budget &&
+        (!on.has_room(frame, in_a_hurry()) || choose_fresh(on).what != choice::kind::nothing))
         return {};
     const std::uint64_t doubtful = doubtful_paths(now);
     stream* s = datagrams_.front();
