@@ -344,8 +344,7 @@ TEST(estimator, there_is_room_for_two_frames_however_fast_it_is) {
         for (const duration rtt : {duration(50us), duration(200us), duration(20ms)}) {
             path p;
             p.settle(rate, rtt);
-            const std::size_t frame =
-                p.e.frame(128 * kib) + wire::header_size + wire::trailer_size;
+            const std::size_t frame = p.e.frame(128 * kib) + wire::header_size + wire::trailer_size;
             for (const bool tight : {false, true})
                 EXPECT_GE(p.e.allowance(tight), 2 * frame) << rate << ' ' << tight;
         }

@@ -176,6 +176,23 @@ TEST(scheduler, automatic_puts_what_is_in_a_hurry_on_the_nearest) {
 // -- redundant ------------------------------------------------------------------------------------
 
 // A stream's first bytes are copied where they are late; by themselves nobody could read them.
+// Those are larger than what a confirmation makes room for on the other: what is new must not take it again and again.
+TEST(scheduler, automatic_sends_again_first_what_a_fast_path_died_with) {
+    for (const double fast : {100e6, 300e6}) {
+        for (const duration delay : {duration(200us), duration(1ms), duration(5ms)}) {
+            world w(1, with(scheduler::automatic));
+            up(w, 1, {.bytes_per_second = fast, .delay = 500us}, 0);
+            up(w, 2, {.bytes_per_second = 3e6, .delay = delay}, 0);
+            w.plan({.up = 200'000'000});
+            w.run_for(400ms);
+            w.cut(1);
+            w.run_for(2s);
+            const auto silent = w.now - std::max(w.at(0, 1).last_read, instant{} + 400ms);
+            EXPECT_LT(std::max(w.at(0, 1).longest_gap, silent), 100ms) << fast;
+        }
+    }
+}
+
 TEST(scheduler, automatic_copies_an_open_with_its_first_bytes) {
     for (const bool answered : {false, true}) {
         raw_peer p(with(scheduler::automatic));

@@ -185,9 +185,13 @@ engine::state::choice engine::state::choose(const subflow& on, instant now) cons
     if (const choice c = choose_datagram(on, now); c.what != kind::nothing) return c;
     if (stream* s = waiting_.front()) {
         const fragment& f = s->send.next_waiting();
-        if (!f.is_on(on.place) &&
-            may_take(on, f.size(), std::max(1.0, static_cast<double>(waiting_bytes_))))
-            return {kind::waiting, s};
+        const double left = std::max(1.0, static_cast<double>(waiting_bytes_));
+        if (!f.is_on(on.place)) {
+            if (may_take(on, f.size(), left)) return {kind::waiting, s};
+            // Frames that are new and smaller would take its room again and again.
+            const bool fits = on.has_room(f.size(), in_a_hurry());
+            if (!fits && is_worth_it(on, f.size(), left)) return {};
+        }
     }
     if (scheduler_ == scheduler::redundant)
         if (const choice c = choose_copy(on, false, now); c.what != kind::nothing) return c;
