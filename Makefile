@@ -162,7 +162,8 @@ $(OBJ)/tests/fuzz/%: private CPPFLAGS_ALL += -include tests/fuzz/entry.h
 # clang builds do without, so that an include that is missing shows.
 PCH_STD   := algorithm array atomic chrono deque functional memory mutex optional random string thread variant vector
 PCH_TYPE  := $(if $(CLANG),pch,gch)
-PCH_TESTS := $(call objects,$(wildcard tests/*/*_test.cc))
+# The simulations compute for minutes, and are optimised as the library is.
+PCH_TESTS := $(call objects,$(filter-out tests/stripe_sim/%,$(wildcard tests/*/*_test.cc)))
 PCH_OTHER := $(filter-out $(PCH_TESTS),$(call objects,$(LIB_SRC) $(KIT_SRC) $(APP_SRC) $(SUP_SRC) $(TOOL_SRC) $(wildcard tests/*/*.cc)))
 $(OBJ)/pch/%.$(PCH_TYPE):
 	@mkdir -p $(@D)
