@@ -17,6 +17,7 @@ exit_code common_exit(reason why, exit_code otherwise) noexcept {
             return exit_code::no_permission;
         case reason::protocol_error:
         case reason::no_tls:
+        case reason::other_version:
         case reason::checksum_error:
             return exit_code::protocol;
         default:
@@ -45,7 +46,7 @@ exit_code exit_of_attempt(const error& why) noexcept {
         case reason::resolve_failed:
             return exit_code::no_host;
         case reason::limit:  // this system's, where there is a number; else the other end's
-            return why.os_errno != 0 ? exit_code::os_error : exit_code::unavailable;
+            return why.os_errno > 0 ? exit_code::os_error : exit_code::unavailable;
         default:
             return common_exit(why.why, exit_code::unavailable);
     }

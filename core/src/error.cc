@@ -67,6 +67,8 @@ constexpr reason_words words_of(reason why) noexcept {
             return {"tls_wanted", "the other end wants TLS"};
         case reason::no_tls:
             return {"no_tls", "the other end speaks no TLS"};
+        case reason::other_version:
+            return {"other_version", "the versions of the two ends differ"};
         case reason::missing_close:
             return {"missing_close", "cut: the TLS stream ended without close_notify"};
         case reason::permission:
@@ -209,6 +211,7 @@ const char* end_word(reason why) noexcept {
         case reason::oversize:
         case reason::flow_control:
         case reason::no_tls:
+        case reason::other_version:
             return name_of(reason::protocol_error);
         case reason::peer_restarted:
             return name_of(reason::session_lost);
@@ -220,6 +223,8 @@ const char* end_word(reason why) noexcept {
 }
 
 std::string to_string(const error& e) {
+    if (e.os_errno == by_peer)
+        return std::string("refused by the other end: ") + words_of(e.why).text;
     if (const char* text = find_text(resolve_texts, e.os_errno);
         text && e.why == reason::resolve_failed)
         return std::string(words_of(e.why).text) + ": " + text;

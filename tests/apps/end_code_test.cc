@@ -59,6 +59,10 @@ TEST(end_code, one_shot_statuses) {
     EXPECT_EQ(exit_of_attempt({reason::permission, EACCES}), exit_code::no_permission);
     EXPECT_EQ(exit_of_attempt({reason::limit, EMFILE}), exit_code::os_error);
     EXPECT_EQ(exit_of_attempt({reason::limit}), exit_code::unavailable) << "a server that is full";
+    EXPECT_EQ(exit_of_attempt({reason::limit, by_peer}), exit_code::unavailable);
+    EXPECT_EQ(exit_of_attempt({reason::session_lost, by_peer}), exit_code::unavailable);
+    EXPECT_EQ(exit_of_attempt({reason::auth_failed, by_peer}), exit_code::no_permission);
+    EXPECT_EQ(exit_of_attempt({reason::other_version, by_peer}), exit_code::protocol);
     EXPECT_EQ(exit_of_bridge({bridge_side::b, {reason::bad_certificate}}),
               exit_code::no_permission);
 }

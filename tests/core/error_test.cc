@@ -72,6 +72,9 @@ TEST(error_test, words_are_for_people) {
     EXPECT_EQ(to_string(error{reason::auth_failed, 116}),
               "authentication failed: a client certificate is required");
     EXPECT_EQ(to_string(error{reason::auth_failed, 99}), "authentication failed");
+    EXPECT_EQ(to_string(error{reason::limit, by_peer}), "refused by the other end: limit reached");
+    EXPECT_EQ(to_string(error{reason::other_version, by_peer}),
+              "refused by the other end: the versions of the two ends differ");
 }
 
 }  // namespace

@@ -39,6 +39,7 @@ enum class reason : std::uint8_t {
     wrong_key,          // the two ends have different keys, or one has none
     tls_wanted,         // the peer speaks TLS, and this end does not
     no_tls,             // this end speaks TLS, and the peer does not
+    other_version,      // the two ends speak versions of a protocol that do not go together
     missing_close,      // a TLS stream ended without saying that it ends: it may have been cut
     permission,         // the system or the configuration says no
     not_allowed,        // the far end's rules do not let it connect to what was asked for
@@ -51,10 +52,13 @@ enum class reason : std::uint8_t {
 // Why a name has no address. The system's own numbers for it (EAI_*) are others everywhere.
 enum resolve_trouble : int { unknown_name = 1, unknown_service, no_answer, resolver_failed };
 
+// In place of a number: it was the other end that turned this one away, and said why.
+inline constexpr int by_peer = -1;
+
 struct error {
     reason why = reason::none;
     // errno of the failed call; a resolve_trouble when why is resolve_failed, the TLS alert (RFC 8446 section 6) when it is
-    // auth_failed, OpenSSL's X509_V_ERR_* when it is bad_certificate. 0: none.
+    // auth_failed, OpenSSL's X509_V_ERR_* when it is bad_certificate, by_peer. 0: none.
     int os_errno = 0;
 
     constexpr explicit operator bool() const noexcept { return why != reason::none; }

@@ -37,6 +37,7 @@ constexpr code_name codes[] = {
     {0x35, reason::bad_certificate}, {0x36, reason::wrong_key},
     {0x37, reason::missing_close},   {0x38, reason::not_allowed},
     {0x39, reason::tls_wanted},      {0x3a, reason::no_tls},
+    {0x3b, reason::other_version},
 };
 
 // One row of the page's table.

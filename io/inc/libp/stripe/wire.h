@@ -168,7 +168,7 @@
 //     0x23 timed_out           0x2a oversize          0x31 invalid           0x38 not_allowed
 //     0x24 handshake_timeout   0x2b session_lost      0x32 drain_cut         0x39 tls_wanted
 //     0x25 idle_timeout        0x2c peer_restarted    0x33 system            0x3a no_tls
-//     0x26 linger_timeout      0x2d self_connect      0x34 auth_failed
+//     0x26 linger_timeout      0x2d self_connect      0x34 auth_failed       0x3b other_version
 
 #include <libp/error.h>
 #include <libp/time.h>
