@@ -51,14 +51,44 @@ struct handshake_test : ::testing::Test {
         store_be32(raw + wire::header_size + size, crc32c(0, {raw + wire::header_size, size}));
         return s;
     }
+    // Nobody is told why but who speaks another version.
     reason reply_to(std::string_view text) {
         handshake h(blocks, hello_of(1, 1));
+        h.take_output();
         chain c = bytes_in(text);
         const error e = h.received(c);
         if (!e) {
             EXPECT_TRUE(h.undecided() || !h.done());
         }
+        const bool told = e.why == reason::other_version;
+        EXPECT_EQ(h.refused(), told);
+        EXPECT_EQ(h.take_output().to_string(), told ? goaway(0x3b) : "");
         return e.why;
+    }
+    static std::string frame(const wire::header& h, std::string_view payload = {}) {
+        std::string s(wire::header_size, '\0');
+        wire::encode(h, reinterpret_cast<std::uint8_t*>(s.data()));
+        return s + std::string(payload);
+    }
+    static std::string goaway(std::uint16_t code) {
+        return frame({.type = wire::type::goaway, .aux = code});
+    }
+    // What one that has said HELLO, or READY too, is ended with by these bytes, in two parts.
+    error end_of(bool accepts, std::string_view answer, std::size_t split) {
+        handshake h(blocks, hello_of(1, 1));
+        chain c = bytes_in(hello_bytes(hello_of(2, 2)));
+        EXPECT_FALSE(h.received(c));
+        if (accepts) h.accept();
+        h.take_output();
+        error e;
+        for (std::string_view part : {answer.substr(0, split), answer.substr(split)}) {
+            if (e) break;
+            c = bytes_in(part);
+            e = h.received(c);
+        }
+        EXPECT_FALSE(h.done());
+        EXPECT_TRUE(h.take_output().empty()) << "it is not answered";
+        return e;
     }
 };
 
@@ -168,8 +198,8 @@ TEST_F(handshake_test, s20_strangers_are_turned_away_at_the_first_wrong_byte) {
 
 TEST_F(handshake_test, s20_a_wrong_hello) {
     EXPECT_EQ(reply_to(changed(0, "STR2")), reason::protocol_error);
-    EXPECT_EQ(reply_to(changed(4, "\x02\x03")), reason::unsupported) << "version too new";
-    EXPECT_EQ(reply_to(changed(4, std::string("\x00\x00", 2))), reason::unsupported);
+    EXPECT_EQ(reply_to(changed(4, "\x02\x03")), reason::other_version) << "too new";
+    EXPECT_EQ(reply_to(changed(4, std::string("\x00\x00", 2))), reason::other_version);
     EXPECT_EQ(reply_to(changed(4, std::string("\x00\x09", 2))), reason::none) << "speaks 1 too";
     EXPECT_EQ(reply_to(changed(64, std::string("\0\0\x3f\xff", 4))), reason::protocol_error);
     EXPECT_EQ(reply_to(changed(64, std::string("\0\x10\0\x01", 4))), reason::protocol_error);
@@ -192,7 +222,7 @@ TEST_F(handshake_test, tlvs_are_skipped_unless_they_must_be_understood) {
         return resealed(s);
     };
     EXPECT_EQ(reply_to(with(std::string("\0\x09\0\x02pq", 6))), reason::none);
-    EXPECT_EQ(reply_to(with(std::string("\x80\x09\0\x02pq", 6))), reason::unsupported);
+    EXPECT_EQ(reply_to(with(std::string("\x80\x09\0\x02pq", 6))), reason::other_version);
     EXPECT_EQ(reply_to(with(std::string("\0\x09\0\x03pq", 6))), reason::protocol_error);
     EXPECT_EQ(reply_to(with(std::string("\0\x09\0", 3))), reason::protocol_error);
     EXPECT_EQ(reply_to(with(std::string(4000, '\0'))), reason::none) << "empty TLVs of type 0";
@@ -229,13 +259,55 @@ TEST_F(handshake_test, a_path_may_have_a_name_and_a_rank) {
 TEST_F(handshake_test, s20_only_ready_follows_a_hello) {
     const std::string h = hello_bytes(hello_of(2, 2));
     EXPECT_EQ(reply_to(h + h), reason::protocol_error) << "a second HELLO";
-    std::string ready(wire::header_size, '\0'), ping = ready;
-    wire::encode({.type = wire::type::ready}, reinterpret_cast<std::uint8_t*>(ready.data()));
-    wire::encode({.type = wire::type::ping}, reinterpret_cast<std::uint8_t*>(ping.data()));
+    const std::string ready = frame({.type = wire::type::ready});
+    const std::string ping = frame({.type = wire::type::ping});
     EXPECT_EQ(reply_to(h + ready), reason::none);
     EXPECT_EQ(reply_to(h + ping), reason::protocol_error);
     EXPECT_EQ(reply_to(h + ready + ping), reason::protocol_error) << "it has no READY of ours";
     EXPECT_EQ(reply_to(h + std::string(100000, 'x')), reason::protocol_error);
+}
+
+TEST_F(handshake_test, who_is_refused_is_told_why) {
+    for (const reason why : {reason::limit, reason::session_lost, reason::auth_failed}) {
+        handshake h(blocks, hello_of(1, 1));
+        h.take_output();
+        chain c = bytes_in(hello_bytes(hello_of(2, 2)));
+        ASSERT_FALSE(h.received(c));
+        h.refuse({why});
+        EXPECT_TRUE(h.refused());
+        EXPECT_FALSE(h.undecided() || h.done());
+        const std::string said = h.take_output().to_string();
+        EXPECT_EQ(said, goaway(wire::code_of(why)));
+        c = bytes_in(frame({.type = wire::type::ready}));
+        EXPECT_EQ(h.received(c), error{why}) << "READY may have been under way";
+        for (const bool accepts : {false, true})
+            for (std::size_t split = 0; split < said.size(); ++split)
+                EXPECT_EQ(end_of(accepts, said, split), (error{why, by_peer})) << split;
+    }
+}
+
+TEST_F(handshake_test, a_refusal_may_have_words_and_a_code_of_its_own) {
+    const auto told = [&](std::string_view answer) { return end_of(true, answer, 0); };
+    const wire::header wordy{.type = wire::type::goaway,
+                             .flags = wire::flag::crc,
+                             .aux = static_cast<std::uint16_t>(wire::code::limit),
+                             .length = 256};
+    EXPECT_EQ(told(frame(wordy, "full")), (error{reason::limit, by_peer}))
+        << "no need for the rest";
+    EXPECT_EQ(told(goaway(0x3b)), (error{reason::other_version, by_peer}));
+    // What says nothing of how another try would end does not say that it would not, whoever says it.
+    for (const std::uint16_t code : {0x00, 0x01, 0x07, 0x20, 0x21, 0x27, 0x36, 0x38, 0x3c, 0xffff})
+        EXPECT_EQ(told(goaway(code)), error{reason::peer_reset}) << code;
+    wire::header wrong = wordy;
+    wrong.length = 257;
+    EXPECT_EQ(told(frame(wrong)), error{reason::protocol_error});
+    std::string flipped = goaway(0x08);
+    flipped[3] = static_cast<char>(flipped[3] ^ 1);
+    EXPECT_EQ(told(flipped), error{reason::checksum_error});
+    EXPECT_EQ(reply_to(goaway(0x08)), reason::protocol_error) << "before its HELLO";
+    EXPECT_EQ(end_of(false, frame({.type = wire::type::ready}) + goaway(0x08), 0),
+              error{reason::protocol_error})
+        << "it has no READY of ours";
 }
 
 TEST_F(handshake_test, an_error_is_final) {

@@ -66,7 +66,7 @@ error decode_tlvs(bytes tlvs, hello& out) {
         const std::uint16_t kind = load_be16(tlvs.data());
         const std::size_t size = load_be16(tlvs.data() + 2);
         if (tlvs.size() - 4 < size) return {reason::protocol_error};
-        if ((kind & wire::tlv::critical) != 0) return {reason::unsupported};
+        if ((kind & wire::tlv::critical) != 0) return {reason::other_version};
         if (kind == wire::tlv::path) {
             if (size < 1 || size > 1 + wire::path_name_max) return {reason::protocol_error};
             out.rank = tlvs[4];
@@ -78,10 +78,18 @@ error decode_tlvs(bytes tlvs, hello& out) {
     return {};
 }
 
+// What the peer's GOAWAY means. What else it may say reads as a reset, after which one may try again.
+error refusal(std::uint16_t code) noexcept {
+    const reason why = wire::reason_of(code);
+    const bool known = why == reason::limit || why == reason::session_lost ||
+                       why == reason::auth_failed || why == reason::other_version;
+    return known ? error{why, by_peer} : error{reason::peer_reset};
+}
+
 error decode_hello(bytes from, hello& out) {
     const std::uint8_t* p = from.data();
     if (std::memcmp(p, magic, sizeof magic) != 0) return {reason::protocol_error};
-    if (p[4] > version || p[5] < version) return {reason::unsupported};
+    if (p[4] > version || p[5] < version) return {reason::other_version};
     out.features = load_be16(p + 6);
     p = get(get(get(get(p + 8, out.who.node_id), out.who.instance), out.session_tag), out.nonce);
     out.max_frame = load_be32(p);
@@ -152,6 +160,7 @@ error handshake::parse() {
             if (error e = parse_hello(head.length)) return e;
             continue;
         }
+        if (head.type == wire::type::goaway) return refusal(head.aux);
         if (head.type != wire::type::ready) return {reason::protocol_error};
         in_.drop_front(wire::header_size);
         peer_ready_ = true;
@@ -167,7 +176,10 @@ error handshake::parse_hello(std::size_t length) {
     in_.drop_front(length + wire::trailer_size);
     if (load_be32(payload + length) != crc32c(0, {payload, length}))
         return {reason::checksum_error};
-    if (error e = decode_hello({payload, length}, peer_)) return e;
+    if (error e = decode_hello({payload, length}, peer_)) {
+        if (e.why == reason::other_version) say_no(e.why);
+        return e;
+    }
     if (peer_.who == own_.who) return {reason::self_connect};
     state_ = state::hello_received;
     return {};
@@ -175,10 +187,25 @@ error handshake::parse_hello(std::size_t length) {
 
 void handshake::accept() {
     check(undecided(), "a subflow was accepted before its HELLO came, or twice");
-    std::uint8_t ready[wire::header_size];
-    wire::encode({.type = wire::type::ready}, ready);
-    out_.append_copy(blocks_, ready);
+    say({.type = wire::type::ready});
     state_ = peer_ready_ ? state::done : state::accepted;
+}
+
+void handshake::refuse(error why) {
+    check(undecided(), "a subflow was refused before its HELLO came, or after it was accepted");
+    failed_ = why;
+    say_no(why.why);
+}
+
+void handshake::say_no(reason why) {
+    say({.type = wire::type::goaway, .aux = wire::code_of(why)});
+    state_ = state::refused;
+}
+
+void handshake::say(const wire::header& h) {
+    std::uint8_t frame[wire::header_size];
+    wire::encode(h, frame);
+    out_.append_copy(blocks_, frame);
 }
 
 session_key handshake::key() const {

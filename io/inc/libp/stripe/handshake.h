@@ -17,11 +17,17 @@
 // READY is sent once the peer's HELLO was accepted; streams' frames may follow only after the peer's READY has come. A subflow's id
 // is the XOR of the first four bytes of the two nonces: both ends work it out alike.
 //
+//  -- refusals --
+//
+// An end that has the peer's HELLO and will not have the subflow says why, by GOAWAY in place of READY. The peer's handshake then ends with that reason,
+// marked as the other end's (by_peer), if it is one of limit, session_lost, auth_failed and other_version, and else with peer_reset. Whoever sends no HELLO is not answered.
+//
 // The handshake is a pure state machine like the engine: bytes in, bytes out.
 
 #include <libp/chain.h>
 #include <libp/error.h>
 #include <libp/stripe/engine.h>
+#include <libp/stripe/wire.h>
 
 #include <array>
 #include <cstdint>
@@ -62,16 +68,21 @@ class handshake {
     // `own` is sent as it stands, with a nonce that is fresh for this subflow.
     handshake(block_pool& blocks, const hello& own);
 
-    // What is to be sent now (HELLO at first, later READY).
+    // What is to be sent now: HELLO at first, later READY, or GOAWAY.
     chain take_output();
     // Bytes from the peer, any split; consumes what belongs to the handshake and leaves the rest in `data` for the engine once done().
-    // Errors (close the subflow, say nothing more): protocol_error, checksum_error, self_connect, unsupported.
+    // Errors: protocol_error, tls_wanted, checksum_error, self_connect, other_version, and what the peer refused us for. They end the subflow: without
+    // another word, unless it is refused() by then.
     error received(chain& data);
 
     // The peer's HELLO is known (its session can be looked up), and accept() has not been called.
     bool undecided() const noexcept { return state_ == state::hello_received; }
     // We take this subflow: queues READY.
     void accept();
+    // Instead: queues GOAWAY.
+    void refuse(error why);
+    // We have turned the peer away, and what is to be sent says so: it should arrive.
+    bool refused() const noexcept { return state_ == state::refused; }
     // The peer's READY came too: the subflow may carry frames.
     bool done() const noexcept { return state_ == state::done; }
 
@@ -82,10 +93,12 @@ class handshake {
     bool even() const noexcept;  // we are the even side
 
   private:
-    enum class state : std::uint8_t { hello_sent, hello_received, accepted, done };
+    enum class state : std::uint8_t { hello_sent, hello_received, accepted, refused, done };
 
     error parse();
     error parse_hello(std::size_t length);
+    void say_no(reason why);
+    void say(const wire::header& h);
 
     block_pool& blocks_;
     hello own_, peer_;

@@ -57,7 +57,7 @@
 //     magic "STR1" | ver_min u8 | ver_max u8 | features u16 | node_id [16] | instance [8] | tag [16] | nonce [16] |
 //     max_frame u32 | max_streams u32 | initial_credit u64 | heartbeat_ms u32 | reserved u32 | send_time_us u64
 //
-// The first eight bytes mean the same in every version. This is version 1. Features: 0x0001 the sender can check payload CRCs (always
+// The first eight bytes mean the same in every version, as does the frame that they are in. This is version 1. Features: 0x0001 the sender can check payload CRCs (always
 // set); 0x0002 it takes flows of datagrams. A feature is used if both have its bit. A TLV is u16 type, u16 length, value; an unknown one is skipped unless the top bit of its type
 // is set, which refuses the subflow. Known, and all optional:
 //
@@ -71,6 +71,17 @@
 // follows from the HELLOs alone: max_frame and max_streams are the smaller of both; the session is the unordered pair of (node_id, instance) and the
 // greater of both tags; the end whose node_id || instance is lower is the even side (equal: both ends are one process, the subflow is closed); the
 // subflow's number is the XOR of the first four bytes of the nonces. Anything wrong before READY closes the subflow without a reply.
+//
+// A HELLO that is right, and yet not wanted, is answered: by GOAWAY in place of READY, the same frame in every version, and the subflow is closed so that
+// it arrives. (Behind READY a GOAWAY is the session's, section 8.) The code is one of
+//
+//     0x08 limit           there are as many sessions as there may be, or subflows of this one
+//     0x2b session_lost    this session has ended, or one of the two instances has: another may begin
+//     0x34 auth_failed     this session is with another peer
+//     0x3b other_version   the versions do not overlap, or a TLV must be understood and is not known
+//
+// and any other says no more than that the subflow is closed. Another try would be refused for auth_failed and other_version again, and may end better
+// after the rest. An end that is told session_lost, by a peer that it would have let join the session, ends what it has of it.
 //
 //  -- 4. streams --
 //
@@ -160,7 +171,7 @@
 //     7 unsupported    an extension that must be understood
 //     8 limit          more unfinished business than any sane peer has (gaps in ids, resets)
 //
-// RST says why a stream ended, by the codes above or by these. An unknown code reads as aborted.
+// RST says why a stream ended, and GOAWAY why one does not begin a subflow, by the codes above or by these. An unknown code reads as aborted.
 //
 //     0x20 aborted             0x27 resolve_failed    0x2e refused_by_peer   0x35 bad_certificate
 //     0x21 refused             0x28 truncated         0x2f address_in_use    0x36 wrong_key
