@@ -30,7 +30,7 @@ class far_stream::opening final : public attempt {
     void fail() {
         error why = pipe_->why();
         // There was none to lose: none has come about in time, and nobody said why.
-        if (why.why == reason::session_lost) why = {reason::timed_out};
+        if (why == error{reason::session_lost}) why = {reason::timed_out};
         loop_.retire(std::move(pipe_));
         call_({nullptr, why, {}});
     }

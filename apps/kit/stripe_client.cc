@@ -67,9 +67,11 @@ std::string path_names(const stripe_client_plan& plan, const std::vector<error>&
 // How a one-shot session failed. `joined`: its stream had got to the server, so that what could not be reached is the target.
 void report_end(const stripe_client_plan& plan, const std::string& paths, exit_code code, error why,
                 bool joined, const tls_refusal& last) {
-    if (!joined && why.why == reason::protocol_error) {
+    const bool other = why.why == reason::other_version;
+    if (!joined && (why.why == reason::protocol_error || other)) {
         report(plan.program, {code, "connect: " + paths + ": " + to_string(why),
-                              "is it a tcp-striper -s that listens there?"});
+                              other ? "compare: " + plan.program + " --version, at both ends"
+                                    : "is it a tcp-striper -s that listens there?"});
         return;
     }
     const bool refused = why.why == reason::not_allowed;

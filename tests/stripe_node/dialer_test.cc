@@ -1,6 +1,7 @@
 // The dialer, over real sockets: it makes its own.
 
 #include <libp/stripe/dialer.h>
+#include <libp/stripe/wire.h>
 
 #include <algorithm>
 
@@ -86,6 +87,57 @@ TEST(StripeDialer, AOneShotTriesAgainWhereAHandshakeIsReset) {
     ASSERT_TRUE(w.run([&] { return s.accepted == 3; }));
     s.end = std::make_unique<node_end>(w.loop, node_options{});
     EXPECT_TRUE(w.run([&] { return t.finished(); }));
+}
+
+// It may have room soon; what it says is what whoever waits is told at last.
+TEST(StripeDialer, AOneShotTriesAgainWhereTheServerIsFull) {
+    real_world w;
+    server s(w.loop, *socket_address::parse("127.0.0.1:0"), {.max_sessions = 0});
+    dialer d(w.loop, w.names, w.client.it, w.client.out, {{s.where()}},
+             {.subflows = 1, .first_wait = 1ms, .one_shot = true});
+    talker late(w.loop, w.client.it.open_stream({}, 100ms), {.to_send = 1000});
+    talker t(w.loop, w.client.it.open_stream({}, 1h), {.to_send = 1000});
+    ASSERT_TRUE(w.run([&] { return late.broken() && s.accepted >= 3; }));
+    EXPECT_EQ(late.why(), (error{reason::limit, by_peer}));
+    EXPECT_FALSE(t.broken());
+    s.end = std::make_unique<node_end>(w.loop, node_options{});
+    EXPECT_TRUE(w.run([&] { return t.finished(); }));
+}
+
+// A server that has a say in who joins what does not change its mind.
+TEST(StripeDialer, AOneShotGivesUpWhereItIsNotWhoItShouldBe) {
+    for (const reason why : {reason::auth_failed, reason::other_version}) {
+        real_world w;
+        struct refuser {
+            explicit refuser(event_loop& l, reason r)
+                : loop(l),
+                  why(r),
+                  listener(l, *listen_on(*socket_address::parse("127.0.0.1:0")),
+                           io_listener::accepted::to<&refuser::on_accept>(*this), {}) {}
+            void on_accept(unique_fd fd, const socket_address&) {
+                hello h;
+                h.who.node_id.fill(9);
+                handshake shakes(loop.blocks(), h);
+                chain out = shakes.take_output();
+                std::uint8_t goaway[wire::header_size];
+                wire::encode({.type = wire::type::goaway, .aux = wire::code_of(why)}, goaway);
+                out.append_copy(loop.blocks(), goaway);
+                pipes.push_back(make_socket_pipe(loop, std::move(fd)));
+                pipes.back()->send(out);
+            }
+            event_loop& loop;
+            const reason why;
+            std::vector<std::unique_ptr<io_pipe>> pipes;
+            io_listener listener;
+        } r(w.loop, why);
+        dialer d(w.loop, w.names, w.client.it, w.client.out,
+                 {{*endpoint::parse(r.listener.address().to_string())}},
+                 {.subflows = 1, .one_shot = true});
+        talker t(w.loop, w.client.it.open_stream({}, 1h), {.to_send = 1000});
+        ASSERT_TRUE(w.run([&] { return t.broken(); }));
+        EXPECT_EQ(t.why(), (error{why, by_peer}));
+        EXPECT_EQ(r.pipes.size(), 1u);
+    }
 }
 
 TEST(StripeDialer, DealsByWeightAndNumber) {

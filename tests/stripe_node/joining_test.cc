@@ -1,5 +1,6 @@
 // Handshakes: strangers, limits, and what becomes of those that come to nothing.
 
+#include <libp/crc32c.h>
 #include <libp/endian.h>
 #include <libp/stripe/wire.h>
 
@@ -17,8 +18,26 @@ struct stranger {
         std::tie(theirs, pipe) = make_memory_pair(loop);
         subflow = std::move(theirs);
     }
+    // All that has come by now; `ended`: the other end has closed, and did not break it off.
+    std::string heard(bool& ended) {
+        chain in;
+        io_result r = io_result::moved(0);
+        while (r.ok() && pipe->has(io_flag::readable))
+            r = pipe->recv(in, 64 * kib);
+        ended = r.status == io_status::fin;
+        return in.to_string();
+    }
     std::unique_ptr<io_pipe> subflow, pipe;
 };
+
+constexpr std::size_t hello_frame = wire::header_size + wire::hello_size + wire::trailer_size;
+
+chain hello_from(event_loop& loop, std::uint32_t n) {
+    hello h;
+    store_be32(h.who.node_id.data(), n);
+    store_be32(h.nonce.data(), n);
+    return handshake(loop.blocks(), h).take_output();
+}
 
 TEST(StripeHandshake, S25ASilentStrangerHasLimitedTime) {
     world w;
@@ -47,6 +66,9 @@ TEST(StripeHandshake, S20GarbageIsClosedAtOnce) {
         s.pipe->send(garbage);
         ASSERT_TRUE(w.run([&] { return !diary.gone.empty(); }, 4s));
         EXPECT_TRUE(s.pipe->has(io_flag::broken));
+        bool ended = false;
+        EXPECT_LE(s.heard(ended).size(), hello_frame) << "and is not answered";
+        EXPECT_FALSE(ended);
     }
 }
 
@@ -127,6 +149,8 @@ TEST(StripeHandshake, ASessionHasAtMostSoManySubflows) {
     for (const subflow_info& s : w.b.it.subflows())
         up += s.up;
     EXPECT_EQ(up, 3u);
+    for (const auto& g : diary.gone)
+        EXPECT_EQ(g.why, (error{reason::limit, by_peer}));
 }
 
 TEST(StripeHandshake, ANodeHasAtMostSoManySessions) {
@@ -143,6 +167,49 @@ TEST(StripeHandshake, ANodeHasAtMostSoManySessions) {
     ASSERT_TRUE(w.run(
         [&] { return diary.ready.size() + diary.gone.size() == 4 && w.b.it.sessions() == 2; }));
     EXPECT_EQ(diary.ready.size(), 2u);
+    for (const auto& g : diary.gone)
+        EXPECT_EQ(g.why, (error{reason::limit, by_peer}));
+}
+
+// In the logs of both ends, of which one says that it was the other's word.
+TEST(StripeHandshake, WhoIsRefusedIsToldWhy) {
+    world w({}, {.max_sessions = 0});
+    subflow_diary diary;
+    talker& t = w.open({.to_send = 1000}, 1s);
+    w.join({}, &diary);
+    ASSERT_TRUE(w.run([&] { return !diary.gone.empty(); }, 100ms));
+    EXPECT_EQ(diary.gone[0].why, (error{reason::limit, by_peer}));
+    EXPECT_EQ(w.a.lines.count("state=refused end=limit why=\"refused by the other end: limit "
+                              "reached\""),
+              1u);
+    EXPECT_EQ(w.b.lines.count("state=refused end=limit why=\"limit reached\""), 1u);
+    EXPECT_EQ(w.a.lines.count("warn"), 0u);
+    w.idle(100ms);
+    EXPECT_FALSE(t.broken()) << "another may yet come through";
+}
+
+TEST(StripeHandshake, AnotherVersionIsToldSo) {
+    world w;
+    chain out = hello_from(w.loop, 2);
+    std::string text = out.to_string();
+    text[wire::header_size + 4] = text[wire::header_size + 5] = 2;
+    const std::string_view payload(text.data() + wire::header_size, wire::hello_size);
+    store_be32(reinterpret_cast<std::uint8_t*>(text.data() + text.size() - wire::trailer_size),
+               crc32c(0, bytes_of(payload)));
+    stranger s(w.loop);
+    w.b.it.adopt(std::move(s.subflow), "stranger");
+    chain changed;
+    changed.append_copy(w.loop.blocks(), bytes_of(text));
+    s.pipe->send(changed);
+    w.idle(1ms);
+    bool ended = false;
+    const std::string heard = s.heard(ended);
+    EXPECT_TRUE(ended);
+    ASSERT_EQ(heard.size(), hello_frame + wire::header_size);
+    wire::header last;
+    ASSERT_TRUE(wire::decode(bytes_of(heard).data() + hello_frame, last));
+    EXPECT_EQ(last, (wire::header{.type = wire::type::goaway, .aux = 0x3b}));
+    EXPECT_EQ(w.b.lines.count("state=refused end=protocol_error why=\"the versions"), 1u);
 }
 
 // Whoever came once, and is gone without a word, keeps nobody out.
@@ -179,39 +246,85 @@ class counted_pipe final : public forwarding_pipe {
     std::size_t& count_;
 };
 
-// They are no session's any more, and shake no hands.
-TEST(StripeHandshake, ThoseWhoStayAfterTheirGoodbyeAreFew) {
-    world w;
-    std::size_t alive = 0, most = 0;
-    std::deque<std::unique_ptr<io_pipe>> stay;
-    const auto pass = [&](io_pipe& pipe, chain out) {
+// Nodes made by hand come to b, and stay when it has closed.
+struct world_of_stayers : world {
+    explicit world_of_stayers(const node_options& of_b = {}) : world({}, of_b) {}
+    // One whose pipe at b counts in `alive`; with a session and a goodbye, or a HELLO alone. Returns how much b has answered to that.
+    std::size_t come(std::uint32_t n, std::size_t& alive, bool goodbye) {
+        auto [near, far] = make_memory_pair(loop);
+        b.it.adopt(std::make_unique<counted_pipe>(std::move(far), alive), "far");
+        hello who;
+        store_be32(who.who.node_id.data(), n);
+        store_be32(who.nonce.data(), n);
+        handshake shakes(loop.blocks(), who);
+        chain answer = pass(*near, shakes.take_output());
+        const std::size_t answered = answer.size();
+        if (goodbye) {
+            EXPECT_FALSE(shakes.received(answer));
+            shakes.accept();
+            chain last = shakes.take_output();
+            std::uint8_t goaway[wire::header_size];
+            wire::encode({.type = wire::type::goaway}, goaway);
+            last.append_copy(loop.blocks(), goaway);
+            pass(*near, std::move(last));
+        }
+        stay.push_back(std::move(near));
+        return answered;
+    }
+    chain pass(io_pipe& pipe, chain out) {
         pipe.send(out);
-        w.idle(1ms);
+        idle(1ms);
         chain in;
         pipe.recv(in, 64 * kib);
         return in;
-    };
-    for (int n = 0; n < 1000; ++n) {
-        auto [near, far] = make_memory_pair(w.loop);
-        w.b.it.adopt(std::make_unique<counted_pipe>(std::move(far), alive), "far");
-        hello who;
-        store_be32(who.who.node_id.data(), static_cast<std::uint32_t>(n));
-        store_be32(who.nonce.data(), static_cast<std::uint32_t>(n));
-        handshake shakes(w.loop.blocks(), who);
-        chain in = pass(*near, shakes.take_output());
-        ASSERT_FALSE(shakes.received(in));
-        shakes.accept();
-        chain last = shakes.take_output();
-        std::uint8_t goaway[wire::header_size];
-        wire::encode({.type = wire::type::goaway}, goaway);
-        last.append_copy(w.loop.blocks(), goaway);
-        pass(*near, std::move(last));
+    }
+    std::deque<std::unique_ptr<io_pipe>> stay;
+};
+
+// They are no session's any more, and shake no hands.
+TEST(StripeHandshake, ThoseWhoStayAfterTheirGoodbyeAreFew) {
+    std::size_t alive = 0, most = 0;
+    world_of_stayers w;
+    for (std::uint32_t n = 0; n < 1000; ++n) {
+        w.come(n, alive, true);
         ASSERT_EQ(w.b.it.sessions(), 0u);
-        stay.push_back(std::move(near));
         most = std::max(most, alive);
     }
     EXPECT_LE(most, 300u);
     EXPECT_GE(most, 200u) << "an honest peer is let take its time";
+}
+
+// Nor do they cost those their goodbye who had a session.
+TEST(StripeHandshake, ThoseWhoStayAfterTheyWereRefusedAreFew) {
+    std::size_t refused = 0, most = 0, left = 0;
+    world_of_stayers w({.max_sessions = 1});
+    for (std::uint32_t n = 1; n <= 10; ++n)
+        w.come(n, left, true);
+    ASSERT_EQ(left, 10u);
+    w.join_many(1);
+    w.idle(1ms);
+    ASSERT_EQ(w.b.it.sessions(), 1u);
+    for (std::uint32_t n = 11; n <= 1000; ++n) {
+        ASSERT_EQ(w.come(n, refused, false), hello_frame + wire::header_size)
+            << "told all the same";
+        most = std::max(most, left + refused);
+    }
+    EXPECT_EQ(most, 256u);
+    EXPECT_EQ(left, 10u);
+}
+
+TEST(StripeHandshake, ANodeThatClosesWaitsForNobodyWhomItRefused) {
+    std::size_t alive = 0;
+    world_of_stayers w({.max_sessions = 0});
+    w.come(1, alive, false);
+    struct {
+        bool closed = false;
+        void on_closed() { closed = true; }
+    } end;
+    w.b.it.close(delegate<void()>::to<&decltype(end)::on_closed>(end));
+    w.idle(1ms);
+    EXPECT_TRUE(end.closed);
+    EXPECT_EQ(alive, 1u) << "he may yet read why";
 }
 
 // By whichever of both it is given up, it is given up once.

@@ -108,6 +108,8 @@ TEST(StripePeer, OnlyTheSamePeerJoins) {
         join_as(other);
         ASSERT_TRUE(w.run([&] { return w.b.lines.count("end=auth_failed") > refused; })) << other;
     }
+    w.idle(1ms);
+    EXPECT_EQ(w.a.lines.count("end=auth_failed why=\"refused by the other end"), 3u);
     join_as("key laptop");
     const auto up = [&] {
         const auto all = w.b.it.subflows();

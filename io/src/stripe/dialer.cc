@@ -14,7 +14,7 @@ constexpr std::size_t connects_at_once = 4;
 // A subflow that was up for this many first waits has lived: what ended it says nothing about dialling again.
 constexpr int first_waits_to_live = 10;
 
-// Whether another try may end otherwise. A peer that hangs up on a handshake may be busy, or beginning anew; the rest is as it is.
+// Whether another try may end otherwise. A peer that hangs up on a handshake may be busy, full, or beginning anew; the rest is as it is.
 bool may_pass(reason why) noexcept {
     return why == reason::peer_reset || why == reason::truncated || why == reason::session_lost ||
            why == reason::self_connect || why == reason::limit;

@@ -33,6 +33,7 @@ void joining_pipe::doom(error why) noexcept {
 joining_pipe::parts joining_pipe::take() {
     deadline_.cancel();
     doomed_.cancel();
+    out_.append(handshake_.take_output());
     duration rtt{0};
     // Within one turn of the loop time stands still: that is short, but not unknown.
     if (handshake_.done()) rtt = std::max<duration>(loop_.now() - hello_sent_, 1us);
@@ -69,7 +70,10 @@ error joining_pipe::receive() {
 error joining_pipe::consume() {
     if (error e = handshake_.received(in_)) return e;
     if (handshake_.undecided()) {
-        if (error e = judge_.hello_came(*this)) return e;
+        if (error e = judge_.hello_came(*this)) {
+            handshake_.refuse(e);
+            return e;
+        }
         accepted_ = true;
         handshake_.accept();
         // READY may have come with the HELLO.

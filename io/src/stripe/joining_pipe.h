@@ -31,7 +31,7 @@ class joining_pipe {
     class judge {
       public:
         virtual ~judge() = default;
-        // The peer's HELLO is known. An error refuses the subflow: failed() follows with it.
+        // The peer's HELLO is known. An error refuses the subflow: failed() follows with it, and the peer is to hear it.
         virtual error hello_came(joining_pipe& who) = 0;
         // Both ends are agreed: take pipe, leftovers and unsent bytes from `who`.
         virtual void shaken(joining_pipe& who) = 0;
@@ -55,7 +55,7 @@ class joining_pipe {
     struct parts {
         std::unique_ptr<io_pipe> pipe;
         chain received;   // behind the handshake: the engine's
-        chain unsent;     // of the handshake: goes before any frame
+        chain unsent;     // of the handshake: goes before any frame, or before the end
         duration rtt{0};  // from our HELLO to the peer's READY; 0: not known
     };
     parts take();

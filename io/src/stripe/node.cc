@@ -14,7 +14,8 @@ namespace {
 constexpr std::size_t ended_remembered = 256;
 // As many as a browser opens at once, nearly.
 constexpr std::size_t streams_ahead = 4;
-// How long a pipe that we closed may take to be gone, while the node goes on, and how many may: the oldest goes for one more.
+// How long a pipe that we closed may take to be gone, while the node goes on, and how many may. The oldest goes for one more, of those that were refused if
+// there are any: strangers do not cost a session its goodbye.
 constexpr duration parting_limit = 5s;
 constexpr std::size_t most_parting = 256;
 
@@ -103,18 +104,22 @@ void node::core::end_restarted(const joining_pipe& by) {
     replacing = false;
 }
 
-void node::core::part(std::unique_ptr<io_pipe> pipe, chain rest) {
-    if (!closing && parting.size() == most_parting) parting.erase(parting.begin());
-    parting.push_back(
-        std::make_unique<parting_pipe>(loop, std::move(pipe), std::move(rest), parting_limit,
-                                       parting_pipe::gone::to<&core::on_parted>(*this)));
+void node::core::see_off(parting_pipes& with, std::unique_ptr<io_pipe> pipe, chain rest) {
+    parting_pipes& first = refused.empty() ? parting : refused;
+    if (!closing && parting.size() + refused.size() >= most_parting) first.erase(first.begin());
+    with.push_back(std::make_unique<parting_pipe>(loop, std::move(pipe), std::move(rest),
+                                                  parting_limit,
+                                                  parting_pipe::gone::to<&core::on_parted>(*this)));
 }
 
 void node::core::on_parted(parting_pipe& p) {
-    const auto at = std::ranges::find(parting, &p, [](const auto& q) { return q.get(); });
-    loop.retire(std::move(*at));
-    parting.erase(at);
-    chores.schedule();
+    for (parting_pipes* all : {&parting, &refused}) {
+        const auto at = std::ranges::find(*all, &p, [](const auto& q) { return q.get(); });
+        if (at == all->end()) continue;
+        loop.retire(std::move(*at));
+        all->erase(at);
+        return chores.schedule();
+    }
 }
 
 void node::core::session_over(session& which) {

@@ -83,13 +83,17 @@ void node::core::shaken(joining_pipe& j) {
 }
 
 void node::core::failed(joining_pipe& j, error why) {
+    log_refusal(j.origin(), why);
     std::unique_ptr<joining_pipe> gone = take(j);
     const subflow_origin& from = gone->origin();
-    log_refusal(from, why);
-    // Closed at once, not at the end of the turn: the peer may be dialling again already.
     joining_pipe::parts rest = gone->take();
-    rest.pipe->reset();
-    loop.retire(std::move(rest.pipe));
+    if (gone->greeting().refused()) {
+        see_off(refused, std::move(rest.pipe), std::move(rest.unsent));
+    } else {
+        // At once, not at the end of the turn: the peer may be dialling again already.
+        rest.pipe->reset();
+        loop.retire(std::move(rest.pipe));
+    }
     subflow_owner* owner = from.owner;
     const std::uint64_t token = from.token;
     loop.retire(std::move(gone));

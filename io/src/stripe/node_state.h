@@ -28,7 +28,9 @@ struct node::core final : joining_pipe::judge, session::keeper {
     void shaken(joining_pipe& j) override;
     void failed(joining_pipe& j, error why) override;
     // -- session::keeper
-    void part(std::unique_ptr<io_pipe> pipe, chain rest) override;
+    void part(std::unique_ptr<io_pipe> pipe, chain rest) override {
+        see_off(parting, std::move(pipe), std::move(rest));
+    }
     void completed(striped_stream& s, chain unread) override;
     void session_silent() override {
         if (silence) silence();
@@ -46,6 +48,8 @@ struct node::core final : joining_pipe::judge, session::keeper {
     void end_restarted(const joining_pipe& by);
     void take_new_instance() noexcept;
     void open_waiting();
+    using parting_pipes = std::vector<std::unique_ptr<parting_pipe>>;
+    void see_off(parting_pipes& with, std::unique_ptr<io_pipe> pipe, chain rest);
     void on_parted(parting_pipe& p);
     void on_chores();
     void on_close_limit();
@@ -65,7 +69,8 @@ struct node::core final : joining_pipe::judge, session::keeper {
     std::uint64_t kept_counted_in = 0;
     std::vector<std::unique_ptr<joining_pipe>> joining;
     std::vector<std::unique_ptr<session>> sessions;  // oldest first; those that are over included
-    std::vector<std::unique_ptr<parting_pipe>> parting;
+    parting_pipes parting;                           // behind a goodbye
+    parting_pipes refused;                           // behind a refusal: nobody waits for them
     std::deque<session_key> ended;
     intrusive_list<striped_stream, &striped_stream::hook> waiting;
     timer close_limit;

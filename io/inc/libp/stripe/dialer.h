@@ -61,7 +61,7 @@ struct dialer_options {
     duration longest_wait_in_use{750ms};
     duration redial_timeout{2s};
     // Streams that wait are given up when every path has failed in a way that another try would not change (refused, no such name, a wrong
-    // key; not a handshake that was reset), instead of when their time is up.
+    // key, another version; not a handshake that was reset, nor a server that is full), instead of when their time is up.
     bool one_shot = false;
     duration trial{1s};      // how long it is counted, before and after a subflow is dealt anew
     duration no_trial{60s};  // ... and how long not, after one that did not pay
