@@ -1,5 +1,7 @@
 // Whose session it is: one that was given up stays so, only the same peer joins, and a restarted one is known.
 
+#include <libp/stripe/wire.h>
+
 #include "stripe_node/world.h"
 #include "support/forwarding_pipe.h"
 
@@ -45,7 +47,8 @@ TEST(StripePeer, AnEndedSessionIsRefusedWhereOthersLive) {
     w.join({}, &diary, 7);
     ASSERT_TRUE(w.run([&] { return diary.gone.size() == 1; }));
     EXPECT_EQ(diary.gone[0].token, 7u);
-    EXPECT_TRUE(w.run([&] { return t.broken(); }, 61s));
+    EXPECT_EQ(diary.gone[0].why, (error{reason::session_lost, by_peer}));
+    EXPECT_TRUE(w.run([&] { return t.broken(); }, 100ms)) << "there is nothing to wait for";
     EXPECT_EQ(t.why(), error{reason::session_lost});
     w.join_many(1);
     w.b.answer.fin = true;
@@ -118,6 +121,61 @@ TEST(StripePeer, OnlyTheSamePeerJoins) {
     ASSERT_TRUE(w.run([&] { return up() == 2; }));
     EXPECT_EQ(w.b.it.sessions(), 1u);
     EXPECT_FALSE(t.broken());
+}
+
+// A session with "server", and `who` who has overheard what it says of itself and says in its name that the session has ended.
+struct session_said_to_have_ended : world {
+    session_said_to_have_ended(const char* who, subflow_owner& owner, node** near_node = nullptr) {
+        if (near_node) *near_node = &a.it;
+        link& l = links.emplace_back(loop);
+        a.it.adopt(std::make_unique<known_pipe>(l.take_a(), "server"), "a", &owner, 1);
+        b.it.adopt(l.take_b(), "b");
+        b.answer.fin = false;
+        stream = &open({.to_send = 1000, .fin = false});
+        EXPECT_TRUE(run([&] { return !b.talkers.empty() && b.talkers[0]->received() == 1000; }));
+        auto [near, far] = make_memory_pair(loop);
+        auto [heard, told] = make_memory_pair(loop);
+        a.it.adopt(std::make_unique<known_pipe>(std::move(near), who), "a", &owner, 2);
+        b.it.adopt(std::move(told), "b");
+        chain out;
+        EXPECT_TRUE(run([&] {
+            if (heard->has(io_flag::readable)) heard->recv(out, 4 * kib);
+            return !out.empty();
+        }));
+        std::uint8_t goaway[wire::header_size];
+        wire::encode({.type = wire::type::goaway, .aux = wire::code_of(reason::session_lost)},
+                     goaway);
+        out.append_copy(loop.blocks(), goaway);
+        far->send(out);
+        idle(1ms);
+    }
+    talker* stream = nullptr;
+};
+
+TEST(StripePeer, ASessionEndsAtTheWordOfItsPeerAlone) {
+    for (const std::string who : {"server", "somebody", ""}) {
+        subflow_diary diary;
+        session_said_to_have_ended w(who.c_str(), diary);
+        EXPECT_EQ(w.stream->broken(), who == "server") << who;
+        EXPECT_EQ(diary.gone.size(), who == "server" ? 2u : 1u) << who;
+        EXPECT_EQ(diary.gone.back().token, 2u);
+        EXPECT_EQ(diary.gone.back().why, (error{reason::session_lost, by_peer}));
+    }
+}
+
+TEST(StripePeer, AnOwnerMayLeaveWhenASessionEndsAtItsPeersWord) {
+    struct leaver final : subflow_owner {
+        void subflow_ready(std::uint64_t) override {}
+        void subflow_gone(std::uint64_t, error) override {
+            ++told;
+            of->forget_owner(*this);
+        }
+        node* of = nullptr;
+        int told = 0;
+    } owner;
+    session_said_to_have_ended w("server", owner, &owner.of);
+    EXPECT_TRUE(w.stream->broken());
+    EXPECT_EQ(owner.told, 1);
 }
 
 // A stranger with a name of its own says that it is the server, started again: nobody else's session ends.

@@ -104,6 +104,12 @@ void node::core::end_restarted(const joining_pipe& by) {
     replacing = false;
 }
 
+// The peer has ended it and takes no more of it. It needs no less to say so than to join, and to break the session from within.
+void node::core::end_lost(const joining_pipe& by) {
+    session* s = find(by.greeting().key());
+    if (s && s->peer_identity() == by.pipe().peer_identity()) s->end({reason::session_lost});
+}
+
 void node::core::see_off(parting_pipes& with, std::unique_ptr<io_pipe> pipe, chain rest) {
     parting_pipes& first = refused.empty() ? parting : refused;
     if (!closing && parting.size() + refused.size() >= most_parting) first.erase(first.begin());
