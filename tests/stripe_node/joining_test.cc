@@ -313,6 +313,23 @@ TEST(StripeHandshake, ThoseWhoStayAfterTheyWereRefusedAreFew) {
     EXPECT_EQ(left, 10u);
 }
 
+TEST(StripeHandshake, ARefusalTakesNoGoodbyesPlace) {
+    std::size_t refused = 0, left = 0;
+    world_of_stayers w({.max_sessions = 1});
+    for (std::uint32_t n = 1; n <= 256; ++n)
+        w.come(n, left, true);
+    ASSERT_EQ(left, 256u);
+    w.join_many(1);
+    w.idle(1ms);
+    ASSERT_EQ(w.b.it.sessions(), 1u);
+    for (std::uint32_t n = 257; n <= 260; ++n) {
+        w.come(n, refused, false);
+        EXPECT_EQ(left, 256u);
+        EXPECT_EQ(refused, 0u);
+    }
+    EXPECT_EQ(w.b.lines.count("state=refused end=limit"), 4u);
+}
+
 TEST(StripeHandshake, ANodeThatClosesWaitsForNobodyWhomItRefused) {
     std::size_t alive = 0;
     world_of_stayers w({.max_sessions = 0});

@@ -15,7 +15,7 @@ constexpr std::size_t ended_remembered = 256;
 // As many as a browser opens at once, nearly.
 constexpr std::size_t streams_ahead = 4;
 // How long a pipe that we closed may take to be gone, while the node goes on, and how many may. The oldest goes for one more, of those that were refused if
-// there are any: strangers do not cost a session its goodbye.
+// there are any; where there are none a refusal is not said. Strangers do not cost a session its goodbye.
 constexpr duration parting_limit = 5s;
 constexpr std::size_t most_parting = 256;
 
@@ -111,8 +111,14 @@ void node::core::end_lost(const joining_pipe& by) {
 }
 
 void node::core::see_off(parting_pipes& with, std::unique_ptr<io_pipe> pipe, chain rest) {
-    parting_pipes& first = refused.empty() ? parting : refused;
-    if (!closing && parting.size() + refused.size() >= most_parting) first.erase(first.begin());
+    if (!closing && parting.size() + refused.size() >= most_parting) {
+        parting_pipes& from = refused.empty() ? with : refused;
+        if (from.empty()) {
+            pipe->reset();
+            return loop.retire(std::move(pipe));
+        }
+        from.erase(from.begin());
+    }
     with.push_back(std::make_unique<parting_pipe>(loop, std::move(pipe), std::move(rest),
                                                   parting_limit,
                                                   parting_pipe::gone::to<&core::on_parted>(*this)));

@@ -29,7 +29,8 @@
 // restarted peer end the session of another.
 // Subflows without an owner, which were accepted, that have not finished their handshake are at most max_handshakes; for a further one the oldest
 // makes room if it has had 200 ms, else the newcomer is closed. Whoever has said who he is and is not let in is told why (handshake.h). What is closed behind a
-// goodbye, or a refusal, waits up to 5 s for the peer to close too: 256 pipes at most, those that were refused going first, unless the node itself closes.
+// goodbye, or a refusal, waits up to 5 s for the peer to close too: 256 pipes at most, those that were refused going first, unless the node itself closes. Where
+// all of them wait behind a goodbye a refusal is not said.
 //
 // The two ends do not give a session up at the same instant, and one that did must not take part in it again: a node
 // remembers the last sessions it ended and refuses their subflows, and takes a new instance when it has lost its
