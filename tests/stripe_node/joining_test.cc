@@ -330,6 +330,31 @@ TEST(StripeHandshake, ARefusalTakesNoGoodbyesPlace) {
     EXPECT_EQ(w.b.lines.count("state=refused end=limit"), 4u);
 }
 
+// Nor is the HELLO before it, of which the pipe has taken a part.
+TEST(StripeHandshake, ARefusalIsNotCutByAPipeThatIsFull) {
+    world w({}, {.max_sessions = 0});
+    auto [near, far] = make_memory_pair(w.loop, {.capacity = 50});
+    w.b.it.adopt(std::move(far), "far");
+    chain out = hello_from(w.loop, 1);
+    const auto send = [&] {
+        near->send(out);
+        return w.b.lines.count("state=refused end=limit") == 1;
+    };
+    ASSERT_TRUE(w.run(send, 1s));
+    chain heard;
+    const auto receive = [&] {
+        while (near->has(io_flag::readable) && near->recv(heard, 50).ok()) {
+        }
+        return heard.size() >= hello_frame + wire::header_size;
+    };
+    ASSERT_TRUE(w.run(receive, 1s));
+    heard.drop_front(hello_frame);
+    const std::string text = heard.to_string();
+    wire::header last;
+    ASSERT_TRUE(wire::decode(bytes_of(text).data(), last));
+    EXPECT_EQ(last, (wire::header{.type = wire::type::goaway, .aux = 0x08}));
+}
+
 TEST(StripeHandshake, ANodeThatClosesWaitsForNobodyWhomItRefused) {
     std::size_t alive = 0;
     world_of_stayers w({.max_sessions = 0});
