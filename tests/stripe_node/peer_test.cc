@@ -49,7 +49,7 @@ TEST(StripePeer, AnEndedSessionIsRefusedWhereOthersLive) {
     EXPECT_EQ(diary.gone[0].token, 7u);
     EXPECT_EQ(diary.gone[0].why, (error{reason::session_lost, by_peer}));
     EXPECT_TRUE(w.run([&] { return t.broken(); }, 100ms)) << "there is nothing to wait for";
-    EXPECT_EQ(t.why(), error{reason::session_lost});
+    EXPECT_EQ(t.why(), (error{reason::session_lost, by_peer}));
     w.join_many(1);
     w.b.answer.fin = true;
     talker& again = w.open({.to_send = 100'000});
@@ -156,7 +156,8 @@ TEST(StripePeer, ASessionEndsAtTheWordOfItsPeerAlone) {
     for (const std::string who : {"server", "somebody", ""}) {
         subflow_diary diary;
         session_said_to_have_ended w(who.c_str(), diary);
-        EXPECT_EQ(w.stream->broken(), who == "server") << who;
+        const error why = who == "server" ? error{reason::session_lost, by_peer} : error{};
+        EXPECT_EQ(w.stream->why(), why) << who;
         EXPECT_EQ(diary.gone.size(), who == "server" ? 2u : 1u) << who;
         EXPECT_EQ(diary.gone.back().token, 2u);
         EXPECT_EQ(diary.gone.back().why, (error{reason::session_lost, by_peer}));

@@ -105,9 +105,9 @@ void node::core::end_restarted(const joining_pipe& by) {
 }
 
 // The peer has ended it and takes no more of it. It needs no less to say so than to join, and to break the session from within.
-void node::core::end_lost(const joining_pipe& by) {
+void node::core::end_lost(const joining_pipe& by, error why) {
     session* s = find(by.greeting().key());
-    if (s && s->peer_identity() == by.pipe().peer_identity()) s->end({reason::session_lost});
+    if (s && s->peer_identity() == by.pipe().peer_identity()) s->end(why);
 }
 
 void node::core::see_off(parting_pipes& with, std::unique_ptr<io_pipe> pipe, chain rest) {
