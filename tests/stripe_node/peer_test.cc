@@ -179,6 +179,40 @@ TEST(StripePeer, AnOwnerMayLeaveWhenASessionEndsAtItsPeersWord) {
     EXPECT_EQ(owner.told, 1);
 }
 
+// Each end took it for the other's goodbye, so that neither has a new instance; and b, which has another session, gets none.
+TEST(StripePeer, ASessionThatBothEndsTookForLeftIsFollowedByAnother) {
+    world w;
+    log quiet;
+    node other(w.loop, quiet, {});
+    auto [p, q] = make_memory_pair(w.loop);
+    other.adopt(std::move(p), "p");
+    w.b.it.adopt(std::move(q), "q");
+    w.join_many(1);
+    ASSERT_TRUE(w.run([&] { return w.a.it.sessions() == 1 && w.b.it.sessions() == 2; }));
+    auto [heard, told] = make_memory_pair(w.loop);
+    w.a.it.adopt(std::move(told), "a");
+    chain out;
+    ASSERT_TRUE(w.run([&] {
+        if (heard->has(io_flag::readable)) heard->recv(out, 4 * kib);
+        return !out.empty();
+    }));
+    std::uint8_t goaway[wire::header_size];
+    wire::encode({.type = wire::type::goaway, .aux = wire::code_of(reason::session_lost)}, goaway);
+    out.append_copy(w.loop.blocks(), goaway);
+    auto [near, far] = make_memory_pair(w.loop);
+    w.b.it.adopt(std::move(near), "b");
+    far->send(out);
+    ASSERT_TRUE(w.run([&] { return w.a.it.sessions() == 0 && w.b.it.sessions() == 1; }));
+
+    subflow_diary diary;
+    w.join({}, &diary, 1);
+    ASSERT_TRUE(w.run([&] { return !diary.gone.empty(); }));
+    EXPECT_EQ(diary.gone[0].why, error{reason::session_lost}) << "by both ends";
+    w.join({}, &diary, 2);
+    ASSERT_TRUE(w.run([&] { return diary.gone.size() + diary.ready.size() == 2; }));
+    EXPECT_EQ(diary.ready, (std::vector<std::uint64_t>{2}));
+}
+
 // A stranger with a name of its own says that it is the server, started again: nobody else's session ends.
 TEST(StripePeer, OnlyTheSamePeerRestarts) {
     node_options named;

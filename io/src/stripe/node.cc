@@ -110,6 +110,13 @@ void node::core::end_lost(const joining_pipe& by, error why) {
     if (s && s->peer_identity() == by.pipe().peer_identity()) s->end(why);
 }
 
+// Where both ends took the end of a session for the other's goodbye, neither has a new instance since, and they would refuse each other for ever.
+// Whoever dials begins anew; at a stranger's word that would disturb those who shake hands.
+void node::core::begin_anew(joining_pipe& after) {
+    const bool current = after.origin().owner && after.greeting().own().who == who;
+    if (current && std::ranges::all_of(sessions, &session::over)) take_new_instance();
+}
+
 void node::core::see_off(parting_pipes& with, std::unique_ptr<io_pipe> pipe, chain rest) {
     if (!closing && parting.size() + refused.size() >= most_parting) {
         parting_pipes& from = refused.empty() ? with : refused;

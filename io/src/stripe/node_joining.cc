@@ -86,6 +86,7 @@ void node::core::failed(joining_pipe& j, error why) {
     log_refusal(j.origin(), why);
     // While `j` is still listed: owners hear of it, and may take themselves out.
     if (why == error{reason::session_lost, by_peer}) end_lost(j, why);
+    if (why.why == reason::session_lost) begin_anew(j);
     std::unique_ptr<joining_pipe> gone = take(j);
     const subflow_origin& from = gone->origin();
     joining_pipe::parts rest = gone->take();

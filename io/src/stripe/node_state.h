@@ -47,6 +47,7 @@ struct node::core final : joining_pipe::judge, session::keeper {
     session& begin_session(const joining_pipe& first);
     void end_restarted(const joining_pipe& by);
     void end_lost(const joining_pipe& by, error why);
+    void begin_anew(joining_pipe& after);
     void take_new_instance() noexcept;
     void open_waiting();
     using parting_pipes = std::vector<std::unique_ptr<parting_pipe>>;

@@ -34,7 +34,8 @@
 //
 // The two ends do not give a session up at the same instant, and one that did must not take part in it again: a node
 // remembers the last sessions it ended and refuses their subflows, and takes a new instance when it has lost its
-// last one, so that a peer that still waits learns at once. What is refused for that reason by the session's peer is the end of the session here, too.
+// last one, so that a peer that still waits learns at once. What is refused for that reason by the session's peer is the end of the session here, too; and
+// a node without sessions whose own dialling ends that way takes a new instance, whichever end refused.
 //
 //  -- memory --
 //

@@ -81,7 +81,8 @@
 //     0x3b other_version   the versions do not overlap, or a TLV must be understood and is not known
 //
 // and any other says no more than that the subflow is closed. Another try would be refused for auth_failed and other_version again, and may end better
-// after the rest. An end that is told session_lost, by a peer that it would have let join the session, ends what it has of it.
+// after the rest. An end that is told session_lost, by a peer that it would have let join the session, ends what it has of it. Whoever dialled, has no session
+// and meets session_lost, its own or the peer's, takes a new instance before it dials again.
 //
 //  -- 4. streams --
 //
