@@ -193,6 +193,28 @@ TEST(scheduler, automatic_sends_again_first_what_a_fast_path_died_with) {
     }
 }
 
+TEST(scheduler, automatic_sends_what_is_typed_while_large_frames_wait_for_room) {
+    sender p(scheduler::automatic);
+    const stream_id typed = p.e.open({.target = "x", .interactive = true}, p.now);
+    p.frames(2);
+    p.send({.type = wire::type::open_ok, .stream = typed, .offset = 64 * kib}, {}, 2);
+    ASSERT_GT(p.e.stats(2).in_flight, 0u);
+    // The first is found to be fast.
+    std::size_t largest = 0;
+    for (int round = 0; round < 20 && largest < 100 * kib; ++round) {
+        while (const std::size_t n = p.next(1))
+            largest = std::max(largest, n);
+        p.now += 1ms;
+        p.path_ack(1, p.e.stats(1).sent_bytes, 2);
+        p.write(1, std::string(1 * mib, 'x'));
+    }
+    ASSERT_GE(p.next(1), 100 * kib);
+    p.down();
+    ASSERT_EQ(p.next(2), 0u) << "there is no room for what waits";
+    p.write(typed, "ls");
+    EXPECT_EQ(raw_peer::last_of(p.frames(2), wire::type::data).payload, "ls");
+}
+
 TEST(scheduler, automatic_copies_an_open_with_its_first_bytes) {
     for (const bool answered : {false, true}) {
         raw_peer p(with(scheduler::automatic));

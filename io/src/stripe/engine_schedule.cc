@@ -127,19 +127,31 @@ double engine::state::backlog(const stream& s) const noexcept {
     return std::min(to_send, credit);
 }
 
-engine::state::choice engine::state::choose_fresh(const subflow& on) const {
-    const std::size_t size = frame_on(on);
+stream* engine::state::next_interactive() const {
     const bool bulk_waited = !bulk_.empty() && interactive_run_ >= longest_interactive_run;
-    if (stream* s = interactive_.front(); s && !bulk_waited) {
-        const bool small = scheduler_ == scheduler::automatic && s->is_sparse(now_);
-        const bool take = small
-                              ? is_soonest(on) && on.in_flight() <= on.estimate.allowance() + hurry
-                              : may_take(on, std::min(size, s->send.unsent().size()), backlog(*s));
-        if (take) return {choice::kind::fresh, s, 0};
-    }
-    if (stream* s = bulk_.front();
-        s && may_take(on, std::min(size, s->send.unsent().size()), backlog(*s)))
+    return bulk_waited ? nullptr : interactive_.front();
+}
+
+bool engine::state::is_little(const stream& s) const noexcept {
+    return scheduler_ == scheduler::automatic && s.is_sparse(now_);
+}
+
+// What somebody types waits for no room, but goes where it arrives first.
+engine::state::choice engine::state::choose_little(const subflow& on) const {
+    stream* s = next_interactive();
+    const bool take =
+        s && is_little(*s) && is_soonest(on) && on.in_flight() <= on.estimate.allowance() + hurry;
+    return take ? choice{choice::kind::fresh, s, 0} : choice{};
+}
+
+engine::state::choice engine::state::choose_fresh(const subflow& on) const {
+    if (const choice c = choose_little(on); c.what != choice::kind::nothing) return c;
+    const auto take = [&](const stream& s) {
+        return may_take(on, std::min(frame_on(on), s.send.unsent().size()), backlog(s));
+    };
+    if (stream* s = next_interactive(); s && !is_little(*s) && take(*s))
         return {choice::kind::fresh, s, 0};
+    if (stream* s = bulk_.front(); s && take(*s)) return {choice::kind::fresh, s, 0};
     return {};
 }
 
@@ -190,7 +202,8 @@ engine::state::choice engine::state::choose(const subflow& on, instant now) cons
             if (may_take(on, f.size(), left)) return {kind::waiting, s};
             // Frames that are new and smaller would take its room again and again.
             const bool fits = on.has_room(f.size(), in_a_hurry());
-            if (!fits && is_worth_it(on, f.size(), left)) return {};
+            if (!fits && is_worth_it(on, f.size(), left))
+                return retained_ < opt_.memory_budget ? choose_little(on) : choice{};
         }
     }
     if (scheduler_ == scheduler::redundant)

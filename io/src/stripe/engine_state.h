@@ -130,6 +130,10 @@ struct engine::state {
     bool is_worth_it(const subflow& on, std::size_t size, double backlog) const noexcept;
     bool may_take(const subflow& on, std::size_t size, double backlog) const noexcept;
     double backlog(const stream& s) const noexcept;
+    // nullptr: there is none, or bulk has waited for long enough.
+    stream* next_interactive() const;
+    bool is_little(const stream& s) const noexcept;
+    choice choose_little(const subflow& on) const;
     choice choose_fresh(const subflow& on) const;
     // Of chatty streams only, or of all.
     choice choose_copy(const subflow& on, bool chatty, instant now) const;
