@@ -195,23 +195,21 @@ engine::state::choice engine::state::choose(const subflow& on, instant now) cons
     }
     if (!usable(on) || on.records.size() >= subflow::many_records) return {};
     if (const choice c = choose_datagram(on, now); c.what != kind::nothing) return c;
-    if (stream* s = waiting_.front()) {
-        const fragment& f = s->send.next_waiting();
+    // What waits and lacks only room has the next there is: frames that are new and smaller would take it again and again.
+    bool taken = false;
+    if (stream* s = waiting_.front(); s && !s->send.next_waiting().is_on(on.place)) {
+        const std::size_t size = s->send.next_waiting().size();
         const double left = std::max(1.0, static_cast<double>(waiting_bytes_));
-        if (!f.is_on(on.place)) {
-            if (may_take(on, f.size(), left)) return {kind::waiting, s};
-            // Frames that are new and smaller would take its room again and again.
-            const bool fits = on.has_room(f.size(), in_a_hurry());
-            if (!fits && is_worth_it(on, f.size(), left))
-                return retained_ < opt_.memory_budget ? choose_little(on) : choice{};
-        }
+        if (may_take(on, size, left)) return {kind::waiting, s};
+        taken = !on.has_room(size, in_a_hurry()) && is_worth_it(on, size, left);
     }
-    if (scheduler_ == scheduler::redundant)
+    if (scheduler_ == scheduler::redundant && !taken)
         if (const choice c = choose_copy(on, false, now); c.what != kind::nothing) return c;
     // What somebody waits for is copied before anything new is sent.
     if (scheduler_ == scheduler::automatic && in_a_hurry())
         if (const choice c = choose_copy(on, true, now); c.what != kind::nothing) return c;
-    if (retained_ < opt_.memory_budget && fresh_streams_ > 0) return choose_fresh(on);
+    if (retained_ < opt_.memory_budget && fresh_streams_ > 0)
+        return taken ? choose_little(on) : choose_fresh(on);
     if (scheduler_ == scheduler::automatic && waiting_.empty()) return choose_copy(on, false, now);
     return {};
 }

@@ -9,7 +9,7 @@ namespace {
 // A confirmation costs the peer a frame; a late one keeps its sender waiting. The first bytes of a subflow are confirmed
 // more often, because its sender knows nothing of it yet.
 constexpr std::uint64_t confirm_bytes = 64 * kib;
-// What has been received already delays nobody who waits for what is behind it.
+// While more lies there to be read, the path is not idle for want of a confirmation.
 constexpr std::uint64_t confirm_bytes_of_more = 256 * kib;
 constexpr std::uint64_t first_confirm_bytes = 16 * kib, first_bytes = 256 * kib;
 constexpr duration confirm_after = 10ms;

@@ -57,7 +57,7 @@
 //     magic "STR1" | ver_min u8 | ver_max u8 | features u16 | node_id [16] | instance [8] | tag [16] | nonce [16] |
 //     max_frame u32 | max_streams u32 | initial_credit u64 | heartbeat_ms u32 | reserved u32 | send_time_us u64
 //
-// The first eight bytes mean the same in every version, as does the frame that they are in. This is version 1. Features: 0x0001 the sender can check payload CRCs (always
+// The first eight bytes mean the same in every version, as do the frame that they are in and its bounds. This is version 1. Features: 0x0001 the sender can check payload CRCs (always
 // set); 0x0002 it takes flows of datagrams. A feature is used if both have its bit. A TLV is u16 type, u16 length, value; an unknown one is skipped unless the top bit of its type
 // is set, which refuses the subflow. Known, and all optional:
 //
