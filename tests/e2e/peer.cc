@@ -68,11 +68,18 @@ peer::peer(unique_fd fd) : fd_(std::move(fd)) {
         fail("setsockopt");
 }
 
+// A connect() that waits takes a reset that comes right behind for its own failure. Whoever uses the connection is to have it,
+// so the waiting is poll's.
 peer peer::to(const std::string& address) {
     socket_address at = parse_address(address);
     peer made(make_socket(at));
-    if (connect(made.fd(), at.raw(), static_cast<socklen_t>(at.raw_size())) != 0)
-        fail("connect to " + address);
+    const bool waits = at.raw()->sa_family != AF_UNIX;
+    if (waits && set_nonblocking(made.fd(), true)) fail("O_NONBLOCK");
+    if (connect(made.fd(), at.raw(), static_cast<socklen_t>(at.raw_size())) != 0) {
+        if (errno != EINPROGRESS) fail("connect to " + address);
+        expect(poll_for(made.fd(), POLLOUT, test_patience()), "no answer from " + address);
+    }
+    if (waits && set_nonblocking(made.fd(), false)) fail("O_NONBLOCK");
     return made;
 }
 
