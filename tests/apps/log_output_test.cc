@@ -15,20 +15,12 @@
 #include <string>
 #include <vector>
 
+#include "support/blocking_ends.h"
+
 // Where it writes to blocks, as stderr does: what would wait for its reader would wait for good.
 
 namespace libp::app {
 namespace {
-
-struct pipe_ends {
-    unique_fd out, in;
-    pipe_ends() {
-        int raw[2];
-        EXPECT_EQ(pipe(raw), 0);
-        out.reset(raw[0]);
-        in.reset(raw[1]);
-    }
-};
 
 // What there is to read now, as lines without their time of day.
 std::vector<std::string> lines_in(const unique_fd& from) {
@@ -144,13 +136,9 @@ TEST(log_output, a_file_takes_everything) {
 
 // It says that it has room for a line when it has room for half of one.
 TEST(log_output, a_terminal_that_stands_still_holds_nobody_up) {
-    const unique_fd master(posix_openpt(O_RDWR | O_NOCTTY));
-    if (!master) GTEST_SKIP() << "no pseudo-terminals here";
-    ASSERT_EQ(grantpt(master.get()), 0);
-    ASSERT_EQ(unlockpt(master.get()), 0);
-    const unique_fd slave(open(ptsname(master.get()), O_RDWR | O_NOCTTY));
-    ASSERT_TRUE(slave);
-    log_output out(log_format::text, slave.get());
+    const terminal_ends t;
+    if (!t.master) GTEST_SKIP() << "no pseudo-terminals here";
+    log_output out(log_format::text, t.slave.get());
     for (std::size_t i = 0; i < 2000; ++i)
         say(out, i);
 }

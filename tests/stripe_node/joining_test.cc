@@ -271,6 +271,15 @@ struct world_of_stayers : world {
         stay.push_back(std::move(near));
         return answered;
     }
+    // So many of that kind, and then a session that stays.
+    void begin(std::uint32_t before, std::size_t& alive) {
+        for (std::uint32_t n = 1; n <= before; ++n)
+            come(n, alive, true);
+        ASSERT_EQ(alive, before);
+        join_many(1);
+        idle(1ms);
+        ASSERT_EQ(b.it.sessions(), 1u);
+    }
     chain pass(io_pipe& pipe, chain out) {
         pipe.send(out);
         idle(1ms);
@@ -298,12 +307,7 @@ TEST(StripeHandshake, ThoseWhoStayAfterTheirGoodbyeAreFew) {
 TEST(StripeHandshake, ThoseWhoStayAfterTheyWereRefusedAreFew) {
     std::size_t refused = 0, most = 0, left = 0;
     world_of_stayers w({.max_sessions = 1});
-    for (std::uint32_t n = 1; n <= 10; ++n)
-        w.come(n, left, true);
-    ASSERT_EQ(left, 10u);
-    w.join_many(1);
-    w.idle(1ms);
-    ASSERT_EQ(w.b.it.sessions(), 1u);
+    w.begin(10, left);
     for (std::uint32_t n = 11; n <= 1000; ++n) {
         ASSERT_EQ(w.come(n, refused, false), hello_frame + wire::header_size)
             << "told all the same";
@@ -316,12 +320,7 @@ TEST(StripeHandshake, ThoseWhoStayAfterTheyWereRefusedAreFew) {
 TEST(StripeHandshake, ARefusalTakesNoGoodbyesPlace) {
     std::size_t refused = 0, left = 0;
     world_of_stayers w({.max_sessions = 1});
-    for (std::uint32_t n = 1; n <= 256; ++n)
-        w.come(n, left, true);
-    ASSERT_EQ(left, 256u);
-    w.join_many(1);
-    w.idle(1ms);
-    ASSERT_EQ(w.b.it.sessions(), 1u);
+    w.begin(256, left);
     for (std::uint32_t n = 257; n <= 260; ++n) {
         w.come(n, refused, false);
         EXPECT_EQ(left, 256u);

@@ -8,6 +8,17 @@
 namespace libp::stripe {
 namespace {
 
+// A session of b's besides a's.
+struct another_peer {
+    explicit another_peer(world& w) : it(w.loop, quiet, {}) {
+        auto [p, q] = make_memory_pair(w.loop);
+        it.adopt(std::move(p), "p");
+        w.b.it.adopt(std::move(q), "q");
+    }
+    log quiet;
+    node it;
+};
+
 // One end gave the session up, the other has not yet: they must not take half of it up again.
 TEST(StripePeer, AnEndedSessionStaysEnded) {
     world w({.resume = 60s}, {.resume = 10s});
@@ -31,11 +42,7 @@ TEST(StripePeer, AnEndedSessionStaysEnded) {
 
 TEST(StripePeer, AnEndedSessionIsRefusedWhereOthersLive) {
     world w({.resume = 60s}, {.resume = 10s});
-    log quiet;
-    node other(w.loop, quiet, {});
-    auto [p, q] = make_memory_pair(w.loop);
-    other.adopt(std::move(p), "p");
-    w.b.it.adopt(std::move(q), "q");
+    another_peer other(w);
     w.join_many(1);
     w.b.answer.fin = false;
     talker& t = w.open({.to_send = 1000, .fin = false});
@@ -182,11 +189,7 @@ TEST(StripePeer, AnOwnerMayLeaveWhenASessionEndsAtItsPeersWord) {
 // Each end took it for the other's goodbye, so that neither has a new instance; and b, which has another session, gets none.
 TEST(StripePeer, ASessionThatBothEndsTookForLeftIsFollowedByAnother) {
     world w;
-    log quiet;
-    node other(w.loop, quiet, {});
-    auto [p, q] = make_memory_pair(w.loop);
-    other.adopt(std::move(p), "p");
-    w.b.it.adopt(std::move(q), "q");
+    another_peer other(w);
     w.join_many(1);
     ASSERT_TRUE(w.run([&] { return w.a.it.sessions() == 1 && w.b.it.sessions() == 2; }));
     auto [heard, told] = make_memory_pair(w.loop);

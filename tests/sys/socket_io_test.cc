@@ -14,6 +14,8 @@
 #include <array>
 #include <cstring>
 
+#include "support/blocking_ends.h"
+
 namespace libp::testing {
 namespace {
 
@@ -200,20 +202,15 @@ std::string read_text(fd_type fd) {
     return std::string(text_of(bytes(room).first(r.bytes)));
 }
 
-struct pipe_ends {
-    unique_fd out, in;
-    pipe_ends() {
-        int raw[2];
-        EXPECT_EQ(pipe(raw), 0);
-        out.reset(raw[0]);
-        in.reset(raw[1]);
+struct quick_pipe_ends : pipe_ends {
+    quick_pipe_ends() {
         EXPECT_FALSE(set_nonblocking(out.get(), true));
         EXPECT_FALSE(set_nonblocking(in.get(), true));
     }
 };
 
 TEST(FileIo, Pipe) {
-    pipe_ends p;
+    quick_pipe_ends p;
     EXPECT_EQ(read_text(p.out.get()), "<again>");
     EXPECT_EQ(write_to(p.in.get(), static_chain("hello")).bytes, 5u);
     EXPECT_EQ(read_text(p.out.get()), "hello");
@@ -223,7 +220,7 @@ TEST(FileIo, Pipe) {
 
 TEST(FileIo, PipeWithoutReaderIsPeerReset) {
     ignore_sigpipe();
-    pipe_ends p;
+    quick_pipe_ends p;
     p.out.reset();
     const io_result r = write_to(p.in.get(), static_chain("x"));
     EXPECT_EQ(r.status, io_status::broken);
@@ -231,7 +228,7 @@ TEST(FileIo, PipeWithoutReaderIsPeerReset) {
 }
 
 TEST(FileIo, WritesAtOnceOrNotAtAll) {
-    pipe_ends p;
+    quick_pipe_ends p;
     ASSERT_FALSE(set_nonblocking(p.in.get(), false));  // or a write that waits would not show
     const std::string line(100, 'x'), page(PIPE_BUF + 1, 'y');
     io_result r = write_at_once(p.in.get(), page);

@@ -20,6 +20,8 @@
 #include <string>
 #include <vector>
 
+#include "support/blocking_ends.h"
+
 namespace libp {
 namespace {
 
@@ -149,27 +151,22 @@ TEST(Terminal, OnlyTerminalsAreTerminals) {
     EXPECT_EQ(terminal_width(null.get()), 80);
     ASSERT_EQ(unsetenv("COLUMNS"), 0);
 
-    const unique_fd pty(posix_openpt(O_RDWR | O_NOCTTY));
-    if (pty) {
-        EXPECT_TRUE(is_terminal(pty.get()));
+    if (const terminal_ends t; t.master) {
+        EXPECT_TRUE(is_terminal(t.master.get()));
     }
 }
 
 TEST(Terminal, OpenedAgainItIsNonBlockingForUsAlone) {
-    const unique_fd master(posix_openpt(O_RDWR | O_NOCTTY));
-    if (!master) GTEST_SKIP() << "no pseudo-terminals here";
-    ASSERT_EQ(grantpt(master.get()), 0);
-    ASSERT_EQ(unlockpt(master.get()), 0);
-    const unique_fd slave(open(ptsname(master.get()), O_RDWR | O_NOCTTY));
-    ASSERT_TRUE(slave);
-    const unique_fd again = open_terminal_again(slave.get());
+    const terminal_ends t;
+    if (!t.master) GTEST_SKIP() << "no pseudo-terminals here";
+    const unique_fd again = open_terminal_again(t.slave.get());
     ASSERT_TRUE(again);
     EXPECT_TRUE(is_terminal(again.get()));
     EXPECT_TRUE(is_nonblocking(again.get()));
-    EXPECT_FALSE(is_nonblocking(slave.get()));
+    EXPECT_FALSE(is_nonblocking(t.slave.get()));
     char got = 0;
     ASSERT_EQ(write(again.get(), "x", 1), 1);
-    ASSERT_EQ(read(master.get(), &got, 1), 1);
+    ASSERT_EQ(read(t.master.get(), &got, 1), 1);
     EXPECT_EQ(got, 'x');
 
     EXPECT_FALSE(open_terminal_again(some_fd().get()));
