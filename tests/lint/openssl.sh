@@ -36,8 +36,8 @@ if $LINT_CXX -I"$work/hidden" "$only" 2> /dev/null; then
     echo "lint: $only compiles with OpenSSL's headers hidden, so they are not" >&2
     exit 1
 fi
-find core data sys evl io apps tests -name '*tls*.cc' | grep -Fxv "$only" | sort > "$work/sources"
-[ "$(wc -l < "$work/sources")" -ge 8 ] || { echo "lint: where are the sources of TLS?" >&2; exit 1; }
+find core data sys evl io apps -name '*tls*.cc' | sort > "$work/sources"
+[ "$(wc -l < "$work/sources")" -ge 5 ] || { echo "lint: where are the sources of TLS?" >&2; exit 1; }
 xargs -P "$jobs" -n 1 sh -c '$LINT_CXX -I"$work/hidden" "$1"' compile < "$work/sources" || exit 1
 echo "lint: $(wc -l < "$work/sources") sources of TLS compile without OpenSSL's headers"
 
