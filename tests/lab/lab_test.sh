@@ -40,11 +40,11 @@ check() {
     rm -f "$lab_work.err"
 }
 
-check "the lab keeps a rate: plain TCP comes near to it"                  quick-rate           tcp     "fraction > 0.5 && fraction <= 1.001"
+check "the lab keeps a rate: plain TCP comes near to it"                 quick-rate           tcp     "fraction > 0.5 && fraction <= 1.001"
 check "the lab keeps a delay: an echo alone takes a round trip"          quick-delay          tcp     "p50 >= 40 && p50 < 50"
 check "eight subflows beat a cap on each flow"                           quick-capped         striped "fraction >= 0.4"
-check "four equal paths carry what two could not"                       quick-equal4         striped "fraction > 0.5"
-check "four equal paths carry what two could not, downwards"                         quick-equal4-down    striped "fraction > 0.5"
+check "four equal paths carry what two could not"                        quick-equal4         striped "fraction > 0.5"
+check "four equal paths carry what two could not, downwards"             quick-equal4-down    striped "fraction > 0.5"
 check "all but one path's connections cut, one after another"            quick-cut            striped "resets >= 3"
 check "every connection cut at once: the session lives on"               quick-cut-all        striped "resets >= 4"
 check "every connection cut, and refused for a second"                   quick-refused        striped "resets >= 4"
