@@ -203,10 +203,18 @@ TSAN_TESTS := $(filter sys evl,$(TEST_DIRS))
 # under ASan+UBSan, and those where threads meet under TSan. The last line is the total.
 SANITIZED := $(if $(filter $(NATIVE)-release,$(BUILD)),1)
 test: setup
-	@$(MAKE) --no-print-directory -j$(JOBS) all tests tools
-	$(if $(SANITIZED),@$(MAKE) --no-print-directory -j$(JOBS) MODE=asan TEST_DIRS="$(ASAN_TESTS)" all tests)
-	$(if $(SANITIZED),@$(MAKE) --no-print-directory -j$(JOBS) MODE=tsan $(patsubst %,build/$(OS)-tsan/bin/test-%,$(TSAN_TESTS)))
+	@$(MAKE) --no-print-directory -j$(JOBS) test-builds
 	@tests/run $(BIN) $(if $(SANITIZED),build/$(OS)-asan/bin build/$(OS)-tsan/bin)
+
+# Side by side, so that no processor waits for the last file of a build.
+.PHONY: test-builds test-build test-build-asan test-build-tsan
+test-builds: test-build $(if $(SANITIZED),test-build-asan test-build-tsan)
+test-build:
+	@$(MAKE) --no-print-directory all tests tools
+test-build-asan:
+	@$(MAKE) --no-print-directory MODE=asan TEST_DIRS="$(ASAN_TESTS)" all tests
+test-build-tsan:
+	@$(MAKE) --no-print-directory MODE=tsan $(patsubst %,build/$(OS)-tsan/bin/test-%,$(TSAN_TESTS))
 
 # `make check LAYER=io` builds and runs one folder's tests; LAYER may be several.
 LAYER ?= $(TEST_DIRS)
