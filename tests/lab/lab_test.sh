@@ -18,7 +18,7 @@ TIMEOUT=60
 passed=0 failed=0
 
 # WHAT ROW CONTENDER CONDITION: an awk expression over fraction, gap (ms), p50 (ms), resets, dropped. A transfer of a second whose machine
-# stands still for a quarter of it shows nothing about a rate: one that is too slow is tried again, twice. A transfer that fails is not.
+# stands still for a quarter of it shows nothing about rates and delays: those are measured again, twice. A transfer that fails is not tried again.
 check() {
     local what=$1 verdict=FAIL tries=1
     if [[ $4 == *fraction* || $4 == *p50* ]]; then tries=3; fi

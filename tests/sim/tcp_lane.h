@@ -6,7 +6,7 @@
 //  * slow start from 10 segments and CUBIC (cubic.h), or BBR (bbr.h), which paces
 //  * the window grows with an acknowledgement that finds it full. Linux is more generous: it may have been full at any time of the last round
 //    trip, and slow start asks for half of it. Who keeps less in flight than TCP would starts slower here than there (over a path of 1 Gbit/s
-//    and 200 ms, two thirds of what TCP alone carries at first became half)
+//    and 200 ms the striper carries half of what TCP alone does at first; by Linux's rule it would be two thirds)
 //  * loss: whatever was transmitted before something that arrived is lost (packets never overtake each other); a tail probe after
 //    two round trips; a timeout of at least 200 ms that doubles up to `rto_max`
 //  * the receiver's window is unlimited, and it gets bytes in order only

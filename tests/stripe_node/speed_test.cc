@@ -62,19 +62,19 @@ double cost(std::size_t subflows, std::uint64_t size) {
 }
 
 // Where there is nothing to be gained by four subflows they cost next to nothing. Asked is 0.95 of the throughput of one, which `make bench` measures on an
-// idle machine. Here others use the caches too, which moves a figure by a quarter, but hardly ever down: so it is the best of each that is compared, and
-// measured until it shows, five times at least and twenty at most.
+// idle machine. Here others use the caches too, which moves a figure by a quarter, but hardly ever down: so it is the best of each that is compared, with a wider bound,
+// and measured until it shows, five times at least and twenty at most.
 TEST(StripeSpeed, S28FourSubflowsOfALanAreAsFastAsOne) {
     constexpr std::uint64_t size = debug_build ? 32 * mib : 256 * mib;
-    constexpr double asked = 0.8;
+    constexpr double bound = 0.8;
     double one = 1e9, four = 1e9;
-    for (int round = 0; round < 5 || (round < 20 && one < asked * four); ++round) {
+    for (int round = 0; round < 5 || (round < 20 && one < bound * four); ++round) {
         one = std::min(one, cost(1, size));
         four = std::min(four, cost(4, size));
     }
     RecordProperty("one_cpu_ms_per_gb", static_cast<int>(one * 1e3));
     RecordProperty("four_cpu_ms_per_gb", static_cast<int>(four * 1e3));
-    EXPECT_GE(one, asked * four) << one << " s/GB over one, " << four << " over four";
+    EXPECT_GE(one, bound * four) << one << " s/GB over one, " << four << " over four";
 }
 
 }  // namespace
