@@ -49,6 +49,9 @@ class cubic {
         epoch_ = never;
         return threshold_;
     }
+    bool starting(double window) const noexcept { return window < threshold_; }
+    // The window is about to become smaller for want of use.
+    void remember(double window) noexcept { threshold_ = std::max(threshold_, window * 0.75); }
     // Everything was lost: it begins anew.
     void on_timeout() noexcept { epoch_ = never; }
 

@@ -35,8 +35,10 @@ TEST(scenario, s07_heterogeneity) {
                         1.5 * mbit * (1 + 1 / rate) * 1e6 / 8 * 2 * ms * rtt / 1e3;
                     if (static_cast<double>(window) >= needed) {
                         // Where the far path's queue is shallow 0.86, for a third of the time is its
-                        // connection's start, which is not as quick: 100 MiB reach 0.92.
-                        EXPECT_GE(goodput, (rtt == 5 && queue == 64 ? 0.85 : 0.9) * all) << where;
+                        // connection's start, which is not as quick: 100 MiB reach 0.92. And 256 KiB are only twice what
+                        // the smallest paths hold: 0.86 to 0.90.
+                        const bool scarce = (rtt == 5 && queue == 64) || window == 256 * kib;
+                        EXPECT_GE(goodput, (scarce ? 0.85 : 0.9) * all) << where;
                     }
                 }
 }
@@ -59,7 +61,8 @@ TEST(scenario, s11_both_ways_at_once) {
     for (int opener : {0, 1})
         b.w.plan({.opener = opener, .up = 10 * mib, .down = 10 * mib});
     ASSERT_TRUE(b.w.run(60s));
-    EXPECT_LT(seconds(b.w.now - instant{}), 20 * 1.05 * 8 / 30 / payload_share * 2);
+    // Two and a half times what the rates give: plain TCP connections both ways take 1.7 times that through such queues.
+    EXPECT_LT(seconds(b.w.now - instant{}), 20 * 1.05 * 8 / 30 / payload_share * 2.5);
     b.w.run_for(1s);
     b.w.expect_empty();
 }
@@ -175,7 +178,10 @@ TEST(scenario, s27_the_window_grows_to_a_long_fat_path) {
         b.until(16 * rtt);
         EXPECT_LE(most, o.max_window);
         const double got = static_cast<double>(b.w.at(bulk, 1).read) / seconds(16 * rtt);
-        EXPECT_GE(got, (small ? 0.43 : 0.57) * libp::sim::greedy(paths, 8, 16 * rtt, 1));
+        EXPECT_GE(got, (small ? 0.55 : 0.85) * libp::sim::greedy(paths, 8, 16 * rtt, 1));
+        const double twelfth =
+            static_cast<double>(b.w.at(bulk, 1).read_between(11 * rtt, 12 * rtt)) / seconds(rtt);
+        EXPECT_GE(twelfth, (small ? 0.5 : 0.9) * 1e9 / 8 * payload_share);
     }
 }
 
