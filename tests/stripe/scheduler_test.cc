@@ -2,6 +2,8 @@
 
 #include <sim/stripe_world.h>
 
+#include <algorithm>
+
 #include "raw_peer.h"
 
 namespace libp::stripe {
@@ -135,6 +137,35 @@ TEST(scheduler, automatic_uses_each_for_what_it_can_do) {
     EXPECT_NEAR(static_cast<double>(carried(w, 1)), 40e6, 4e6);
     EXPECT_NEAR(static_cast<double>(carried(w, 2)), 10e6, 4e6);
     EXPECT_LT(seconds(w.now - instant{}), 2.0 * 1.15);
+}
+
+// What a path died with takes the next room there is, but somebody who waits for two bytes does not wait for that.
+TEST(scheduler, what_somebody_waits_for_is_copied_past_what_lacks_room) {
+    raw_peer p(with(scheduler::automatic), 0);
+    p.e.subflow_up(1, {.payload_crc = false, .rtt = 2ms}, p.now);
+    p.e.subflow_up(2, {.payload_crc = false, .rtt = 10ms}, p.now);
+    p.e.subflow_up(3, {.payload_crc = false, .rtt = 1s}, p.now);
+    const stream_id bulk = p.e.open({"x"}, p.now), typed = p.e.open({"y", true}, p.now);
+    p.frames(1);
+    for (const stream_id id : {bulk, typed})
+        p.send({.type = wire::type::open_ok, .stream = id, .offset = 1 * mib});
+    p.write(bulk, std::string(128 * kib, 'x'));
+    EXPECT_GT(p.frames(1).size(), 1u);
+    EXPECT_GT(p.frames(2).size(), 1u);
+
+    // Typed while only the far one takes bytes.
+    for (const subflow_id id : {1u, 2u})
+        p.e.set_congested(id, true, p.now);
+    p.write(typed, "ls");
+    EXPECT_EQ(p.last_of(p.frames(3), wire::type::data).payload, "ls");
+
+    p.e.set_congested(2, false, p.now);
+    p.down();
+    const auto copied = p.frames(2);
+    EXPECT_EQ(p.last_of(copied, wire::type::data).payload, "ls");
+    EXPECT_EQ(
+        std::ranges::count(copied, wire::type::data, [](const auto& f) { return f.head.type; }), 1);
+    EXPECT_GT(p.e.stats(2).in_flight + 8 * kib, p.e.stats(2).allowance) << "no room for the rest";
 }
 
 // What the near one has delivered before the far one could is not put on the far one.
