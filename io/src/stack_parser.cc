@@ -252,7 +252,8 @@ bool stack_parser::unescape(piece part, std::string& out) {
     return true;
 }
 
-// Each filter stands on what the one below it offers; a base offers a stream.
+// Each filter stands on what the one below it offers; a base offers a stream. None stands there twice: programs ask for a filter's options
+// by its name, and would take one's for the other's.
 bool stack_parser::check_order(const std::vector<piece>& parts) {
     io_kind below = io_kind::stream;
     for (std::size_t i = spec_.filters.size(); i-- > 0;) {
@@ -264,6 +265,9 @@ bool stack_parser::check_order(const std::vector<piece>& parts) {
                                            : " needs datagrams below it, not a stream"));
         below = layer->offers;
     }
+    for (std::size_t i = 0; i < spec_.filters.size(); ++i)
+        if (spec_.filter(spec_.filters[i].name) != &spec_.filters[i])
+            return fail(parts[i], quote_word(spec_.filters[i].name) + " is in this stack already");
     return true;
 }
 

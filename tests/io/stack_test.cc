@@ -157,6 +157,8 @@ TEST(stack, says_what_is_wrong_and_where) {
         {"tcp://a:1,name=%00", 15, 3, "%25"},
         {"tcp://a:1,name=x y", 16, 1, "%20"},
         {"dgm+dgm+tcp://a:1", 0, 3, "needs a stream below"},
+        {"tls,insecure+tls,ca=x.pem+tcp://a:1", 13, 12, "'tls' is in this stack already"},
+        {"tls+dgm+tls+tcp://a:1", 8, 3, "'tls' is in this stack already"},
     };
     for (const auto& f : faults) {
         SCOPED_TRACE(f.text);

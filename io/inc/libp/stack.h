@@ -13,7 +13,7 @@
 //     filter  = name { "," key [ "=" value ] }
 //     base    = name [ "-l" | "-c" ] "://" address { "," key [ "=" value ] }
 //
-// A comma, plus, caret, percent sign or space in a value is written %2C %2B %5E %25 %20. A key alone means key=yes.
+// A comma, plus, caret, percent sign or space in a value is written %2C %2B %5E %25 %20. A key alone means key=yes. A filter stands in a stack once.
 //
 // A layer is one line in the table in stack.cc: its name, its options, and the function that puts it over a lower pipe.
 
