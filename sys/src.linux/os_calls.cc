@@ -13,8 +13,8 @@
 
 namespace libp {
 
-unique_fd open_socket(int family) noexcept {
-    return unique_fd(socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+unique_fd open_socket(int family, int type) noexcept {
+    return unique_fd(socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 }
 
 unique_fd accept_one(fd_type listener, sockaddr_storage& peer, socklen_t& size) noexcept {

@@ -29,8 +29,8 @@ std::pair<unique_fd, unique_fd> prepared(const int (&raw)[2]) noexcept {
 
 }  // namespace
 
-unique_fd open_socket(int family) noexcept {
-    return prepared(socket(family, SOCK_STREAM, 0));
+unique_fd open_socket(int family, int type) noexcept {
+    return prepared(socket(family, type, 0));
 }
 
 unique_fd accept_one(fd_type listener, sockaddr_storage& peer, socklen_t& size) noexcept {

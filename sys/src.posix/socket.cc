@@ -46,7 +46,8 @@ error remove_left_over(const socket_address& at) {
     const std::string path = at.path();
     if (path.empty() || path[0] == '@') return in_use;
 
-    const unique_fd probe = socket_for(at);
+    // Of another type, so that whoever listens there is not connected to: that is EPROTOTYPE. A server of one connection would take it for the one.
+    const unique_fd probe = open_socket(AF_UNIX, SOCK_DGRAM);
     if (!probe) return last_error();
     if (connect_to(probe.get(), at) == 0) return in_use;
     if (errno == ENOENT) {

@@ -31,7 +31,7 @@ auto uninterrupted(Call call) noexcept {
 // errno as an error. Running out of descriptors, memory or queue (EAGAIN) is a limit: it may pass.
 error last_error() noexcept;
 
-unique_fd open_socket(int family) noexcept;
+unique_fd open_socket(int family, int type = SOCK_STREAM) noexcept;
 unique_fd accept_one(fd_type listener, sockaddr_storage& peer, socklen_t& size) noexcept;
 std::pair<unique_fd, unique_fd> open_socket_pair() noexcept;
 // Read end, write end.

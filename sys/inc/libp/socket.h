@@ -39,9 +39,9 @@ struct listen_options {
     bool v6_only = false;  // [::] also takes IPv4 otherwise, where the system can
 };
 
-// Binds and listens. TCP gets SO_REUSEADDR. A UNIX path that exists is connected to first: if that is
-// *refused*, and the file is a socket, it is a left-over and is removed; in every other case (it
-// answers, it is no socket, we may not look) the error is address_in_use or permission and nothing is touched.
+// Binds and listens. TCP gets SO_REUSEADDR. A UNIX path that exists is connected to first, by a socket of a
+// type that nobody who listens there gets as a connection: if that is *refused*, and the file is a socket, it is a left-over and is removed; in every
+// other case (it is somebody's, it is no socket, we may not look) the error is address_in_use or permission and nothing is touched.
 result<unique_fd> listen_on(const socket_address& at, const listen_options& options = {});
 
 struct accept_result {
