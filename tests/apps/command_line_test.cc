@@ -301,5 +301,23 @@ TEST(command_line, announces_to_a_file_in_one_piece) {
     std::filesystem::remove(file);
 }
 
+TEST(command_line, announces_through_a_link) {
+    const std::string file = testing::TempDir() + "announced." + std::to_string(::getpid());
+    const std::string link = file + ".link";
+    std::filesystem::create_symlink(file, link);
+    spawned_program proxy(
+        {.program = "tcp-proxy", .arguments = {"-r", "127.0.0.1:0", "--announce", link}});
+    ASSERT_NE(proxy.wait_error_line(" listen "), "");
+    proxy.signal(SIGTERM);
+    EXPECT_EQ(proxy.wait_exit(), 0);
+    EXPECT_TRUE(std::filesystem::is_symlink(link));
+    std::ifstream in(file);
+    std::string line;
+    std::getline(in, line);
+    EXPECT_TRUE(line.starts_with("listen tcp 127.0.0.1:")) << line;
+    std::filesystem::remove(link);
+    std::filesystem::remove(file);
+}
+
 }  // namespace
 }  // namespace libp::app
