@@ -3,7 +3,6 @@
 #include <libp/pipe_socket.h>
 #include <libp/resolver.h>
 
-#include <filesystem>
 #include <utility>
 
 namespace libp::app {
@@ -32,13 +31,6 @@ std::string hint_for(const socket_address& at, const error& e, char letter) {
         return "ports below 1024 need privileges; choose another, e.g. " +
                with_port(at, letter, at.port() + 8000u);
     return {};
-}
-
-// Of a UNIX socket. While it still listens nobody else can have bound that path, so this comes first.
-void remove_file(const io_listener& l) {
-    std::string path = l.address().path();
-    std::error_code gone_already;
-    if (!path.empty() && path[0] != '@') std::filesystem::remove(path, gone_already);
 }
 
 startup_error cannot_bind(const socket_address& at, const error& e, char letter) {
@@ -76,16 +68,15 @@ listeners::listeners(event_loop& loop, const log& out, const stack_spec& at, con
       strangers_(loop, most.strangers, handshakes::arrival::to<&listeners::on_shaken>(*this)),
       trouble_quiet_(loop, delegate<void()>::to<&listeners::log_trouble>(*this)) {}
 
-listeners::~listeners() {
-    for (auto& l : open_)
-        remove_file(*l);
-}
+listeners::~listeners() = default;
 
 startup_result listeners::bind(const socket_address& at, char letter, error& why) {
     auto fd = listen_on(at);
     why = fd ? error{} : fd.error();
     if (fd && os_accepted_inherit_options) why = set_tcp_options(fd->get(), tcp_);
     if (why) return cannot_bind(at, why, letter);
+    if (const std::string path = at.path(); !path.empty() && path[0] != '@')
+        files_.emplace_back(path);
     open_.push_back(std::make_unique<io_listener>(
         loop_, std::move(*fd), io_listener::accepted::to<&listeners::on_accept>(*this),
         delegate<void(error)>::to<&listeners::on_trouble>(*this)));
@@ -136,8 +127,8 @@ void listeners::retry() {
 
 void listeners::close() {
     closed_ = true;
+    files_.clear();
     for (auto& l : open_) {
-        remove_file(*l);
         l->pause();
         loop_.retire(std::move(l));
     }

@@ -15,6 +15,7 @@
 
 #include <kit/failure_budget.h>
 #include <kit/handshakes.h>
+#include <kit/socket_file.h>
 #include <kit/startup_error.h>
 
 #include <libp/event_loop.h>
@@ -90,6 +91,8 @@ class listeners {
     bool trouble_logged_ = false;
     timer trouble_quiet_;  // nothing is logged of it until then
     std::vector<std::unique_ptr<io_listener>> open_;
+    std::vector<socket_file>
+        files_;  // go first: while it is listened on, no path is free for others
     bool closed_ = false;
 };
 
