@@ -5,6 +5,7 @@
 #include <kit/bug_exit.h>
 #include <kit/program.h>
 #include <kit/relay_program.h>
+#include <kit/resource_limits.h>
 #include <kit/stack_argument.h>
 #include <kit/stripe_program.h>
 
@@ -178,6 +179,9 @@ int relay(const striper_settings& settings, const std::vector<std::string>& oper
         return finish(e);
     if (auto e = check_tls_used(plan.settings.tls, {&plan.listen, 1}, {&plan.target, 1}))
         return finish(e);
+    if (auto e = check_datagrams(datagram_memory(plan.listen) + datagram_memory(plan.target),
+                                 plan.settings.max_memory))
+        return finish(e);
     return plan.settings.explain ? print_explanation(plan) : run_relay(plan);
 }
 
@@ -215,6 +219,8 @@ int client(const striper_settings& settings, const std::vector<std::string>& ope
         plan.path_specs.push_back(std::move(spec));
     }
     if (auto e = check_tls_used(tls, {&plan.listen, 1}, plan.path_specs)) return finish(e);
+    if (auto e = check_datagrams(datagram_memory(plan.listen), settings.stripe.common.max_memory))
+        return finish(e);
     if (settings.stripe.scheduler == stripe::scheduler::backup) rank_in_order(plan.paths);
     const auto dealt = stripe::deal_subflows(plan.paths, settings.stripe.subflows);
     if (std::accumulate(dealt.begin(), dealt.end(), std::size_t{0}) > most_subflows)
@@ -238,6 +244,8 @@ int server(const striper_settings& settings, const std::vector<std::string>& ope
         plan.target = target;
     }
     if (auto e = check_tls_used(settings.stripe.common.tls, plan.listen, {&target, 1}))
+        return finish(e);
+    if (auto e = check_datagrams(datagram_memory(target), settings.stripe.common.max_memory))
         return finish(e);
     return plan.settings.common.explain ? print_explanation(plan) : run_stripe_server(plan);
 }

@@ -106,7 +106,7 @@ const char daemon_notes[] =
 void add_daemon_options(option_table& table, daemon_settings& to) {
     table.group("Connections:");
     table.add({'1', "once", {}, "serve one connection, exit with its status", into_flag(to.once)});
-    table.add({0, "max-conns", "N", "most at once (1000, or what the fd limit allows)",
+    table.add({0, "max-conns", "N", "most at once (1000, or what fd limit and memory allow)",
                into_count(to.max_conns, 1, 1'000'000)});
     table.add({0, "max-memory", "SIZE", "all buffers together (256M)",
                into_size(to.max_memory, mib, 1024 * 1024 * mib)});

@@ -22,11 +22,12 @@ tls_limits tls_limits_of(const relay_plan& plan) {
 
 resource_limits limits_of(const relay_plan& plan, std::size_t fds) {
     const tls_limits tls = tls_limits_of(plan);
+    const std::size_t datagrams = datagram_memory(plan.listen) + datagram_memory(plan.target);
     return limits_for({.max_conns = plan.settings.max_conns,
                        .max_memory = plan.settings.max_memory - tls.memory,
                        .fds = fds,
                        .reserved = listener_fds,
-                       .overlay = tls.overlay,
+                       .overlay = tls.overlay + datagrams,
                        .splice = true});
 }
 

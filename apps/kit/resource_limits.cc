@@ -3,6 +3,7 @@
 #include <kit/value_text.h>
 
 #include <libp/os.h>
+#include <libp/pipe_dgm.h>
 #include <libp/pipe_tls.h>
 #include <libp/process.h>
 #include <libp/types.h>
@@ -68,6 +69,20 @@ tls_limits tls_limits_for(const tls_request& request) {
                              request.listeners * limits.strangers * tls_handshake_memory +
                                  doors * limits.subflows * tls_open_memory);
     return limits;
+}
+
+std::size_t datagram_memory(const stack_spec& end) {
+    const layer_spec* dgm = end.filter("dgm");
+    if (!dgm) return 0;
+    const std::string* max = dgm->find("max");
+    return max ? parse_size(*max).value_or(0) : dgm_options{}.max_datagram;
+}
+
+startup_result check_datagrams(std::size_t needed, std::size_t max_memory) {
+    if (needed <= max_memory / 2) return std::nullopt;
+    return usage_error("datagrams of " + size_text(needed) + " need more than half of --max-memory",
+                       "--max-memory " + size_text(2 * needed) +
+                           ", or smaller ones: --max-datagram SIZE, in a spec dgm,max=SIZE");
 }
 
 startup_result check_descriptors() {

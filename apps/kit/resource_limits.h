@@ -4,6 +4,8 @@
 
 #include <kit/startup_error.h>
 
+#include <libp/stack.h>
+
 #include <cstddef>
 #include <string>
 
@@ -48,6 +50,11 @@ struct tls_request {
     std::size_t per_conn = 0;   // a connection's ends with TLS
 };
 tls_limits tls_limits_for(const tls_request& request);
+
+// What a stack's dgm layer may hold of a connection, which is part of its `overlay`: a datagram that has not come as a whole.
+std::size_t datagram_memory(const stack_spec& end);
+// Whether that much fits at all.
+startup_result check_datagrams(std::size_t needed, std::size_t max_memory);
 
 // Raises the soft descriptor limit, and looks whether that leaves enough to begin with.
 startup_result check_descriptors();

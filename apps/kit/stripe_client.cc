@@ -95,7 +95,8 @@ class client {
           lines_(settings_.format),
           out_(lines_, settings_.verbosity),
           life_(loop_, out_, settings_.once, settings_.drain),
-          limits_(stripe_limits(plan.settings, tls_limits_of(plan), usable_fds(loop_.backend()))),
+          limits_(stripe_limits(plan.settings, tls_limits_of(plan), datagram_memory(plan.listen),
+                                usable_fds(loop_.backend()))),
           tls_(loop_, out_),
           node_(loop_, out_, client_node_options(plan)),
           far_(loop_, node_, settings_.connect_timeout, plan.target),
@@ -229,7 +230,8 @@ startup_result explain(const stripe_client_plan& plan, std::string& text) {
             "'\n  resumes   a session without any subflow lives " +
             duration_text(plan.settings.resume) + "\n";
     text += explain_limits(
-        settings, stripe_limits(plan.settings, tls_limits_of(plan), usable_fds(default_backend())));
+        settings, stripe_limits(plan.settings, tls_limits_of(plan), datagram_memory(plan.listen),
+                                usable_fds(default_backend())));
     return std::nullopt;
 }
 

@@ -31,6 +31,11 @@ tls_limits tls_limits_of(const stripe_server_plan& plan) {
                            .per_conn = plan.target && plan.target->filter("tls") ? 1u : 0u});
 }
 
+resource_limits limits_of(const stripe_server_plan& plan, std::size_t fds) {
+    return stripe_limits(plan.settings, tls_limits_of(plan),
+                         plan.target ? datagram_memory(*plan.target) : 0, fds);
+}
+
 stripe::node_options server_node_options(const stripe_server_plan& plan) {
     stripe::node_options options = stripe_node_options(plan.settings, tls_limits_of(plan));
     options.node_id = server_node_id(machine_identity(), plan.listen);
@@ -61,7 +66,7 @@ class server {
           lines_(settings_.format),
           out_(lines_, settings_.verbosity),
           life_(loop_, out_, settings_.once, settings_.drain),
-          limits_(stripe_limits(plan.settings, tls_limits_of(plan), usable_fds(loop_.backend()))),
+          limits_(limits_of(plan, usable_fds(loop_.backend()))),
           tls_(loop_, out_),
           far_(make_far_end(connecting)),
           node_(loop_, out_, server_node_options(plan),
@@ -197,8 +202,7 @@ startup_result explain(const stripe_server_plan& plan, std::string& text) {
            "\n  sends     by the scheduler '" + std::string(name_of(plan.settings.scheduler)) +
            "'\n  resumes   a session without any subflow lives " +
            duration_text(plan.settings.resume) + "\n" +
-           explain_limits(settings, stripe_limits(plan.settings, tls_limits_of(plan),
-                                                  usable_fds(default_backend())));
+           explain_limits(settings, limits_of(plan, usable_fds(default_backend())));
     return std::nullopt;
 }
 

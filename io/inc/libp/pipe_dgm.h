@@ -9,7 +9,7 @@
 // alert or a client's greeting: what it breaks with is `tls_wanted`.
 //
 // Nothing is copied but the length: a datagram is received as the slices the pipe below delivered. Memory held: one unfinished datagram
-// (at most max_datagram) plus one read, and on the sending side one datagram that the pipe below took only part of;
+// (at most max_datagram) and 16 KiB, or 256 KiB of whole ones, and on the sending side one datagram that the pipe below took only part of;
 // while that is so the pipe is not writable.
 
 #include <libp/event_loop.h>
