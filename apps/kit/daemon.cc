@@ -19,7 +19,7 @@ daemon::daemon(event_loop& loop, const log& out, bool once, duration drain)
       drained_(loop, delegate<void()>::to<&daemon::cut>(*this)),
       signals_(loop, {SIGTERM, SIGINT, SIGHUP, SIGUSR1},
                delegate<void(int)>::to<&daemon::on_signal>(*this)) {
-    ignore_sigpipe();
+    ignore_write_signals();
 }
 
 exit_code daemon::run(relay_server& server) {

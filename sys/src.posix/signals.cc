@@ -85,10 +85,13 @@ std::optional<int> signal_pipe::take() noexcept {
     return byte;
 }
 
-void ignore_sigpipe() noexcept {
+void ignore_write_signals() noexcept {
     struct sigaction action {};
     action.sa_handler = SIG_IGN;
     check(sigaction(SIGPIPE, &action, nullptr) == 0, "SIGPIPE cannot be ignored");
+#ifdef SIGXFSZ
+    check(sigaction(SIGXFSZ, &action, nullptr) == 0, "SIGXFSZ cannot be ignored");
+#endif
 }
 
 }  // namespace libp

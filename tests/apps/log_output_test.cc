@@ -84,7 +84,7 @@ TEST(log_output, what_is_missing_at_the_end_is_said_too) {
 
 // A FIFO may get another.
 TEST(log_output, a_reader_that_is_gone_is_no_trouble) {
-    ignore_sigpipe();
+    ignore_write_signals();
     char folder[] = "/tmp/libp-log-XXXXXX";
     ASSERT_NE(mkdtemp(folder), nullptr);
     const std::string name = std::string(folder) + "/fifo";

@@ -240,7 +240,7 @@ void show_subflows(const std::vector<std::string>& lines) {
 
 int main(int argc, char** argv) {
     if (argc != 2) give_up("usage: bench-demo BIN_DIR");
-    ignore_sigpipe();
+    ignore_write_signals();
     const std::string striper = std::string(argv[1]) + "/tcp-striper";
     auto here = listen_on(*socket_address::parse("127.0.0.1:0"));
     if (!here) give_up("cannot listen on loopback");

@@ -32,7 +32,7 @@ unique_fd scratch_file(std::string_view content) {
 }
 
 struct pipe_fd_test : testing::TestWithParam<std::unique_ptr<poller> (*)()> {
-    pipe_fd_test() : loop(GetParam()()) { ignore_sigpipe(); }
+    pipe_fd_test() : loop(GetParam()()) { ignore_write_signals(); }
     std::unique_ptr<io_pipe> make(unique_fd in, unique_fd out) {
         return make_checked_pipe(make_fd_pipe(loop, std::move(in), std::move(out)));
     }

@@ -92,7 +92,7 @@ pair_maker tcp_pairs() {
 }
 
 pair_maker fd_pairs() {
-    ignore_sigpipe();  // write(2) to a pipe has no other way
+    ignore_write_signals();  // write(2) to a pipe has no other way
     pair_maker m{.name = "fd", .make = [](event_loop& loop) {
                      auto [read_a, write_b] = make_os_pipe();
                      auto [read_b, write_a] = make_os_pipe();

@@ -7,11 +7,14 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
+#include <cstdio>
 #include <cstring>
 
 #include "support/blocking_ends.h"
@@ -219,12 +222,28 @@ TEST(FileIo, Pipe) {
 }
 
 TEST(FileIo, PipeWithoutReaderIsPeerReset) {
-    ignore_sigpipe();
+    ignore_write_signals();
     quick_pipe_ends p;
     p.out.reset();
     const io_result r = write_to(p.in.get(), static_chain("x"));
     EXPECT_EQ(r.status, io_status::broken);
     EXPECT_EQ(r.why.why, reason::peer_reset);
+}
+
+// In a process of its own: the limit is the process's.
+TEST(FileIo, FileThatMayNotGrowIsAnError) {
+    const pid_t child = fork();
+    if (child == 0) {
+        ignore_write_signals();
+        const rlimit most{10, 10};
+        std::FILE* file = std::tmpfile();
+        if (!file || setrlimit(RLIMIT_FSIZE, &most) != 0) _exit(2);
+        const bool first = write_to(fileno(file), static_chain("0123456789")).bytes == 10;
+        _exit(first && write_to(fileno(file), static_chain("x")).why.os_errno == EFBIG ? 0 : 1);
+    }
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
 }
 
 TEST(FileIo, WritesAtOnceOrNotAtAll) {
@@ -246,7 +265,7 @@ TEST(FileIo, WritesAtOnceOrNotAtAll) {
     EXPECT_EQ(read, written);
     EXPECT_EQ(write_at_once(p.in.get(), line).bytes, line.size());
 
-    ignore_sigpipe();
+    ignore_write_signals();
     p.out.reset();
     r = write_at_once(p.in.get(), line);
     EXPECT_EQ(r.status, io_status::broken);

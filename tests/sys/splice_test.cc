@@ -13,7 +13,7 @@ class Splice : public ::testing::Test {
   protected:
     void SetUp() override {
         if (!os_has_splice) GTEST_SKIP() << "no splice in this build";
-        ignore_sigpipe();
+        ignore_write_signals();
     }
 };
 

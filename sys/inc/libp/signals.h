@@ -31,7 +31,7 @@ class signal_pipe {
     std::vector<int> caught_;
 };
 
-// SIGPIPE off for the process: a write to a dead peer is an error value, not a death.
-void ignore_sigpipe() noexcept;
+// SIGPIPE and SIGXFSZ off for the process: a write to a dead peer, or to a file that may not grow any more, is an error value, not a death.
+void ignore_write_signals() noexcept;
 
 }  // namespace libp

@@ -72,14 +72,14 @@ io_result receive(fd_type fd, std::span<const mutable_bytes> buffers) noexcept;
 io_result transmit(fd_type fd, const chain& data,
                    std::size_t max = static_cast<std::size_t>(-1)) noexcept;
 // The same two for descriptors that need not be sockets (read(2), write(2)). A terminal that hung up reads as
-// fin and writes as peer_reset. write_to() has no MSG_NOSIGNAL: the program must have called ignore_sigpipe().
+// fin and writes as peer_reset. write_to() has no MSG_NOSIGNAL: the program must have called ignore_write_signals().
 io_result read_from(fd_type fd, std::span<const mutable_bytes> buffers) noexcept;
 io_result write_to(fd_type fd, const chain& data,
                    std::size_t max = static_cast<std::size_t>(-1)) noexcept;
 // For what others write to as well (stderr), where O_NONBLOCK would be theirs too: writes from the front of `text` if that does not
 // block, else `again`. One poll and one write of at most PIPE_BUF bytes (4096 on Linux, 512 anywhere), which a pipe that says it has
 // room takes whole; only somebody else's write between the two could make it wait. A terminal may have room for half a
-// line and then wait: see open_terminal_again() in terminal.h. The program must have called ignore_sigpipe().
+// line and then wait: see open_terminal_again() in terminal.h. The program must have called ignore_write_signals().
 io_result write_at_once(fd_type fd, std::string_view text) noexcept;
 
 // -- state ---------------------------------------------------------------------------------------

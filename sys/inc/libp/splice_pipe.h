@@ -30,7 +30,7 @@ class splice_pipe {
     // room: check held() to tell. fin: clean end.
     io_result fill(fd_type from, std::size_t max) noexcept;
     // Moves what it can from the pipe, which must hold something, to the socket. again: the socket is full.
-    // splice(2) has no MSG_NOSIGNAL: the program must have called ignore_sigpipe().
+    // splice(2) has no MSG_NOSIGNAL: the program must have called ignore_write_signals().
     io_result drain(fd_type to) noexcept;
     std::size_t held() const noexcept { return held_; }
     std::size_t capacity() const noexcept { return capacity_; }
