@@ -15,8 +15,10 @@ class fd_pipe final : public io_pipe {
   public:
     fd_pipe(event_loop& loop, unique_fd in, unique_fd out);
     ~fd_pipe() override {
-        close_output();
-        close_input();
+        if (io_pipe::finished())
+            close_both();
+        else
+            cut();
     }
 
     io_kind kind() const noexcept override { return io_kind::stream; }
@@ -36,6 +38,8 @@ class fd_pipe final : public io_pipe {
     void fail_with(error e) noexcept;
     void close_input() noexcept;
     void close_output() noexcept;
+    void close_both() noexcept;
+    void cut() noexcept;
     void update_interest() noexcept;
 
     pipe_state state_;
@@ -141,8 +145,7 @@ void fd_pipe::send_fin() {
 }
 
 void fd_pipe::reset() {
-    close_output();
-    close_input();
+    cut();
     fail_with({reason::local_abort});
 }
 
@@ -179,6 +182,18 @@ void fd_pipe::close_output() noexcept {
     out_watch_.close();
     if (out_ && restore_out_) static_cast<void>(set_nonblocking(out_.get(), false));
     out_.reset();
+}
+
+void fd_pipe::close_both() noexcept {
+    close_output();
+    close_input();
+}
+
+// A TCP connection is reset, as who closes the last of its descriptors finds it said; on anything else that says nothing.
+void fd_pipe::cut() noexcept {
+    const fd_type any = out_ ? out_.get() : in_ ? in_.get() : no_fd;
+    if (any != no_fd) reset_on_close(any, true);
+    close_both();
 }
 
 void fd_pipe::update_interest() noexcept {

@@ -152,6 +152,8 @@ io_result socket_pipe::send_spliced(splice_pipe& from) {
 void socket_pipe::send_fin() {
     if (has(io_flag::broken) || has(io_flag::fin_wanted)) return;
     state_.raise(io_flag::fin_wanted);
+    // Before it: what is cut off from now on had been finished.
+    if (peer_.is_ip()) reset_on_close(fd_.get(), false);
     if (error e = shutdown_write(fd_.get())) {
         // "Not connected" only says that the connection is gone; the socket's own error says why.
         const error cause = take_error(fd_.get());

@@ -61,10 +61,13 @@ error shutdown_write(fd_type fd) noexcept {
 }
 
 void close_with_reset(unique_fd fd) noexcept {
-    if (!fd) return;
-    const linger at_once{.l_onoff = 1, .l_linger = 0};
+    if (fd) reset_on_close(fd.get(), true);
+}
+
+void reset_on_close(fd_type fd, bool on) noexcept {
+    const linger at_once{.l_onoff = on, .l_linger = 0};
     // Fails only for what is no socket or has no connection any more: then there is nothing to reset.
-    setsockopt(fd.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
 error take_error(fd_type fd) noexcept {
@@ -86,6 +89,7 @@ socket_address peer_address(fd_type fd) noexcept {
 error set_tcp_options(fd_type fd, const tcp_options& options) noexcept {
     if (const error why = set_tcp(fd, IPPROTO_TCP, TCP_NODELAY, options.no_delay))
         return why.os_errno == EOPNOTSUPP ? error{} : why;  // a UNIX socket, which has none of them
+    if (options.reset_on_close) reset_on_close(fd, true);
     // Zero is the system's default, which a new socket has already.
     if (const error why = set_keepalive(fd, options)) return why;
     if (options.user_timeout > duration::zero())

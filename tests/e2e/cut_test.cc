@@ -103,12 +103,8 @@ TEST(cut, leaves_other_connections_alone) {
 
 // -- a relay is killed -------------------------------------------------------------------------------
 //
-// The system closes a killed program's sockets: with RST where bytes were left unread, otherwise with FIN. What its own
-// outer leg sees is therefore out of anybody's hands; what counts is the leg at the other half of the pair.
-//
-// A datagram pair that is killed with nothing unread is not tested, because nothing is promised: its FIN
-// between two datagrams is how a datagram pair says "end" (the ancestor's format has nothing else). With bytes unread it is a reset.
-// A striped pair ends streams with frames, so that an end of a subflow is never an end of a stream.
+// Its TCP connections are reset, because that is what was asked of the system from the beginning (reset_on_close()). UNIX sockets know no reset: what
+// counts there is the leg at the other half of the pair.
 
 // So that a lost session is not waited for.
 const relay_options no_resume{.args = {"--resume", "300ms"}};
@@ -127,6 +123,21 @@ TEST(cut, killing_one_end_of_a_striped_pair_breaks_the_leg_at_the_other) {
             bed.near_end().signal(SIGKILL);
             server.expect_reset("the near end was killed");
         });
+    }
+}
+
+TEST(cut, killing_a_relay_resets_whom_it_served) {
+    for (const route& via : every_kind()) {
+        const relay_options options = via.kind == relay_kind::striped ? no_resume : relay_options{};
+        for (bool far : {true, false}) {
+            on_every_route({via}, options, [&](testbed& bed) {
+                auto [client, server] = bed.connect_through();
+                transfer(client, server, pattern(8)).run(some);
+                (far ? bed.far_end() : bed.near_end()).signal(SIGKILL);
+                client.expect_reset(far ? "the far end was killed" : "the near end was killed");
+                server.expect_reset(far ? "the far end was killed" : "the near end was killed");
+            });
+        }
     }
 }
 

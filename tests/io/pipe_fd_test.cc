@@ -117,6 +117,26 @@ TEST_P(pipe_fd_test, puts_blocking_back_last_where_both_are_one_file) {
     EXPECT_FALSE(is_nonblocking(shell.get()));
 }
 
+// The connection that an inetd passes as both: what is cut off does not look finished.
+TEST_P(pipe_fd_test, a_connection_is_reset_unless_it_was_finished) {
+    for (const bool finished : {false, true}) {
+        auto [socket, peer] = make_tcp_pair();
+        ASSERT_FALSE(set_nonblocking(peer.get(), true));
+        unique_fd out(::dup(socket.get()));
+        auto pipe = make(std::move(socket), std::move(out));
+        if (finished) {
+            ASSERT_FALSE(shutdown_write(peer.get()));
+            traffic_end end(loop, *pipe, {});
+            EXPECT_TRUE(wait_until(loop, [&] { return end.done(); })) << end.story();
+        }
+        pipe.reset();
+        std::uint8_t byte;
+        const mutable_bytes room(&byte, 1);
+        const io_result r = receive(peer.get(), std::span(&room, 1));
+        EXPECT_EQ(r.status, finished ? io_status::fin : io_status::broken);
+    }
+}
+
 INSTANTIATE_TEST_SUITE_P(pollers, pipe_fd_test,
                          testing::Values(make_default_poller, make_select_poller),
                          [](const auto& which) { return which.index == 0 ? "best" : "select"; });

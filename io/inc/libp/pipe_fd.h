@@ -4,8 +4,8 @@
 // a file. A stream pipe; ready from the start.
 //
 // The end of input is the FIN received. send_fin() closes the output descriptor; a socket is shut down for writing first, because
-// others may hold it open (stdin and stdout may well be one socket). There is no reset on such
-// descriptors: an abort closes them, and the other side cannot tell. Output that nobody reads any more breaks the
+// others may hold it open (stdin and stdout may well be one socket). A TCP connection is reset by an abort; other
+// such descriptors know no reset: they are closed, and the other side cannot tell. Output that nobody reads any more breaks the
 // pipe with peer_reset when it is next written to; the program must have called ignore_write_signals().
 //
 // A descriptor that cannot be watched (a regular file) is taken to be always ready. O_NONBLOCK is set

@@ -86,6 +86,9 @@ io_result write_at_once(fd_type fd, std::string_view text) noexcept;
 
 error shutdown_write(fd_type fd) noexcept;
 void close_with_reset(unique_fd fd) noexcept;
+// Whether closing it, and so the death of the process, resets the connection, or lets what was sent go out and a FIN behind it. Nothing where there
+// is no connection.
+void reset_on_close(fd_type fd, bool on) noexcept;
 // Takes SO_ERROR, which clears it. No error: reason::none.
 error take_error(fd_type fd) noexcept;
 socket_address local_address(fd_type fd) noexcept;
@@ -93,6 +96,9 @@ socket_address peer_address(fd_type fd) noexcept;
 
 struct tcp_options {
     bool no_delay = true;
+    // reset_on_close(), from the beginning: what a program leaves behind that is killed shall not look finished. Who ends a stream in order takes it
+    // back before he does.
+    bool reset_on_close = true;
     duration keepalive_idle = 30s;  // 0: not set; on a new socket it is off
     duration keepalive_interval = 10s;
     int keepalive_count = 3;
