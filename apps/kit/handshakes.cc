@@ -43,7 +43,10 @@ void handshakes::release() {
 }
 
 void handshakes::on_pipe(stranger& who, io_flags risen) {
-    if (risen.has(io_flag::broken)) return loop_.retire(take(who));
+    if (risen.has(io_flag::broken)) {
+        lost_(who.pipe->why(), who.peer);
+        return loop_.retire(take(who));
+    }
     if (risen.has(io_flag::ready) && !held_) pass_on(who);
 }
 

@@ -23,9 +23,11 @@ class handshakes {
     using arrival = delegate<void(std::unique_ptr<io_pipe>, const socket_address& peer,
                                   failure_budget::toll paid)>;
 
-    // `done` is called from the loop with each pipe that became ready.
-    handshakes(event_loop& loop, std::size_t most, arrival done) noexcept
-        : loop_(loop), most_(most), done_(done) {}
+    using loss = delegate<void(error why, const socket_address& peer)>;
+
+    // Called from the loop: `done` with each pipe that became ready, `lost` for each that broke before.
+    handshakes(event_loop& loop, std::size_t most, arrival done, loss lost) noexcept
+        : loop_(loop), most_(most), done_(done), lost_(lost) {}
     ~handshakes();
     handshakes(const handshakes&) = delete;
     handshakes& operator=(const handshakes&) = delete;
@@ -60,6 +62,7 @@ class handshakes {
     event_loop& loop_;
     const std::size_t most_;
     arrival done_;
+    loss lost_;
     intrusive_list<stranger, &stranger::hook> waiting_;  // oldest first; owned
     std::size_t size_ = 0;
     bool held_ = false;

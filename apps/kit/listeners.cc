@@ -65,7 +65,8 @@ listeners::listeners(event_loop& loop, const log& out, const stack_spec& at, con
       tls_(tls),
       arrived_(arrived),
       most_(most),
-      strangers_(loop, most.strangers, handshakes::arrival::to<&listeners::on_shaken>(*this)),
+      strangers_(loop, most.strangers, handshakes::arrival::to<&listeners::on_shaken>(*this),
+                 handshakes::loss::to<&listeners::on_lost>(*this)),
       trouble_quiet_(loop, delegate<void()>::to<&listeners::log_trouble>(*this)) {}
 
 listeners::~listeners() = default;
@@ -163,6 +164,16 @@ void listeners::on_shaken(std::unique_ptr<io_pipe> pipe, const socket_address& p
                           failure_budget::toll paid) {
     failures_.proved(peer, paid, loop_.now());
     arrived_(std::move(pipe), peer);
+}
+
+// Whoever was refused has been told of by now, and who went away by himself is nobody's loss.
+void listeners::on_lost(error why, const socket_address& peer) {
+    if (why.why != reason::handshake_timeout) return;
+    tls_refusal late;
+    late.why = why;
+    late.server = true;
+    late.peer = peer.to_string();
+    tls_.credentials->refused(late);
 }
 
 void listeners::turn_away(unique_fd fd) {

@@ -69,6 +69,7 @@ class listeners {
     void on_accept(unique_fd fd, const socket_address& peer);
     void on_shaken(std::unique_ptr<io_pipe> pipe, const socket_address& peer,
                    failure_budget::toll paid);
+    void on_lost(error why, const socket_address& peer);
     // What a newcomer pays; nothing: there is no room for him.
     std::optional<failure_budget::toll> admit(const socket_address& peer);
     void turn_away(unique_fd fd);

@@ -13,7 +13,9 @@ struct arrivals {
     void take(std::unique_ptr<io_pipe> pipe, const socket_address&, failure_budget::toll) {
         pipes.push_back(std::move(pipe));
     }
+    void lose(error why, const socket_address&) { lost.push_back(why); }
     std::vector<std::unique_ptr<io_pipe>> pipes;
+    std::vector<error> lost;
 };
 
 // Ready when told so.
@@ -27,7 +29,7 @@ struct slow_pipe final : io_pipe {
     io_result send(chain&) override { return io_result::again(); }
     void send_fin() override {}
     void reset() override {}
-    error why() const noexcept override { return {}; }
+    error why() const noexcept override { return {reason::handshake_timeout}; }
     void describe(std::string& out) const override { out += "slow"; }
     void rise(io_flag f) {
         flags.set(f);
@@ -42,7 +44,8 @@ struct slow_pipe final : io_pipe {
 TEST(handshakes, the_oldest_makes_room_and_the_ready_go_on) {
     event_loop loop;
     arrivals in;
-    handshakes waiting(loop, 3, handshakes::arrival::to<&arrivals::take>(in));
+    handshakes waiting(loop, 3, handshakes::arrival::to<&arrivals::take>(in),
+                       handshakes::loss::to<&arrivals::lose>(in));
     bool alive[5] = {};
     slow_pipe* pipes[5];
     for (int i = 0; i < 5; ++i) {
@@ -60,6 +63,7 @@ TEST(handshakes, the_oldest_makes_room_and_the_ready_go_on) {
     EXPECT_TRUE(alive[3]);
     EXPECT_FALSE(alive[2]);
     EXPECT_EQ(waiting.size(), 1u);
+    EXPECT_EQ(in.lost, std::vector{error{reason::handshake_timeout}});
     waiting.hold();
     pipes[4]->rise(io_flag::ready);
     EXPECT_EQ(in.pipes.size(), 1u) << "the owner is full";

@@ -324,6 +324,28 @@ TEST_F(tls_options_test, datagrams_that_are_a_tls_greeting_are_called_that) {
     EXPECT_EQ(far.errors().find("auth: " + target.address()), std::string::npos) << far.errors();
 }
 
+// Of a stranger who never shakes hands nothing else would tell.
+TEST_F(tls_options_test, who_is_cut_for_saying_nothing_is_in_the_log) {
+    if (!have_library()) GTEST_SKIP() << "no TLS library";
+    const std::string key = key_file("key", std::string(64, '1'));
+    test_listener target;
+    for (const std::string program : {"tcp-proxy", "tcp-striper"}) {
+        spawned_program far({.program = program,
+                             .arguments = {"-s", "127.0.0.1:0", target.address(), "--psk-file", key,
+                                           "--handshake-timeout=100ms"},
+                             .announce = true});
+        test_socket stranger = test_socket::connect(far.wait_announced());
+        EXPECT_EQ(stranger.wait_end(), "reset");
+        const std::string line = far.wait_error_line(" end=handshake_timeout ");
+        EXPECT_TRUE(field_of(line, "src").starts_with("127.0.0.1:")) << far.errors();
+        EXPECT_NE(line.find(" info tls "), std::string::npos) << line;
+        far.signal(SIGTERM);
+        EXPECT_EQ(far.wait_exit(), 0);
+        const std::string all = far.errors();
+        EXPECT_EQ(all.find("end=handshake_timeout"), all.rfind("end=handshake_timeout")) << all;
+    }
+}
+
 // A flood of strangers who say nothing of use: most are turned away unheard, and the log says so in a line or two.
 TEST_F(tls_options_test, strangers_who_fail_are_turned_away) {
     if (!have_library()) GTEST_SKIP() << "no TLS library";
