@@ -57,7 +57,9 @@ std::string printable(const std::string& text) {
 }
 
 startup_error cannot(const tls_fault& wrong) {
-    if (!wrong.exposed) return {exit_code::config, "tls: " + wrong.what, ""};
+    if (!wrong.exposed)
+        return {wrong.not_allowed ? exit_code::no_permission : exit_code::config,
+                "tls: " + wrong.what, ""};
     const std::string file = wrong.what.substr(0, wrong.what.rfind(": "));
     return {exit_code::no_permission, "tls: " + wrong.what,
             (owns_file(file) ? "chmod 600 " : "chmod o= ") + file};

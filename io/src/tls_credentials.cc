@@ -4,6 +4,7 @@
 #include <libp/tls_credentials.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 
@@ -19,8 +20,8 @@ constexpr std::size_t most_key_text = 1 * mib;
 bool read_keys(const std::string& file, std::vector<tls_key>& to, tls_fault& wrong) {
     std::error_code trouble;
     const auto status = std::filesystem::status(file, trouble);
-    if (!std::filesystem::exists(status)) {
-        wrong.what = file + ": no such file";
+    if (trouble || std::filesystem::is_directory(status)) {
+        wrong = tls_unreadable(file, trouble ? trouble.value() : EISDIR);
         return false;
     }
     // A file that is another user's may be let in by its group: that is how a service is given a key.
@@ -28,12 +29,13 @@ bool read_keys(const std::string& file, std::vector<tls_key>& to, tls_fault& wro
     const perms strangers =
         owns_file(file) ? perms::group_all | perms::others_all : perms::others_all;
     if ((status.permissions() & strangers) != perms::none) {
-        wrong = {file + ": a key file that others may use", true};
+        wrong = {.what = file + ": a key file that others may use", .exposed = true};
         return false;
     }
     secret_text buffer(4 * kib), text;
     std::ifstream in;
     in.rdbuf()->pubsetbuf(buffer.data(), static_cast<std::streamsize>(buffer.size()));
+    errno = 0;
     in.open(file);
     while (in && text.size() <= most_key_text) {
         const std::size_t had = text.size();
@@ -42,7 +44,9 @@ bool read_keys(const std::string& file, std::vector<tls_key>& to, tls_fault& wro
         text.resize(had + static_cast<std::size_t>(in.gcount()));
     }
     if (!in.eof()) {
-        wrong.what = file + (in ? ": too large for a key file" : ": cannot be read");
+        const int why = errno;
+        wrong =
+            in ? tls_fault{.what = file + ": too large for a key file"} : tls_unreadable(file, why);
         return false;
     }
     const std::string what = parse_tls_keys({text.data(), text.size()}, to);

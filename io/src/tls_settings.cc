@@ -1,6 +1,7 @@
 #include "tls_settings.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <new>
@@ -150,16 +151,18 @@ class settings_builder {
     ssl_ctx_st* run();
 
   private:
-    bool fail(std::string what) {
-        fault_.what = std::move(what);
+    bool fail(tls_fault why) {
+        fault_ = std::move(why);
         return false;
     }
+    bool fail(std::string what) { return fail(tls_fault{.what = std::move(what)}); }
     bool must(bool done, const char* what) {
         return done || fail(std::string(what) + ": " + tls_error_text(call_));
     }
     bool set_up();
     bool take_keys();
     bool take_certificate();
+    bool may_read(const std::string& file, bool folder_too);
     bool trust();
     bool trust_file(const std::string& file);
     bool set_protocol();
@@ -218,11 +221,14 @@ bool settings_builder::take_keys() {
     return true;
 }
 
-// Why a file cannot be used, in words that its owner understands.
-std::string why_unreadable(const std::string& file) {
+// Before OpenSSL reads it, which says less. A folder can be opened, and then not be read.
+bool settings_builder::may_read(const std::string& file, bool folder_too) {
+    errno = 0;
+    const std::ifstream in(file);
+    if (!in) return fail(tls_unreadable(file, errno));
     std::error_code trouble;
-    if (!std::filesystem::exists(file, trouble)) return "no such file";
-    return std::ifstream(file) ? std::string() : "cannot be read";
+    return folder_too || !std::filesystem::is_directory(file, trouble) ||
+           fail(tls_unreadable(file, EISDIR));
 }
 
 bool settings_builder::take_certificate() {
@@ -230,9 +236,8 @@ bool settings_builder::take_certificate() {
     if (certificate.empty())
         return !options_.server || fail("a TLS server needs a certificate or a shared key");
     const std::string& key = options_.private_key.empty() ? certificate : options_.private_key;
-    for (const std::string& file : {certificate, key})
-        if (std::string why = why_unreadable(file); !why.empty()) return fail(file + ": " + why);
-    return must(call_.SSL_CTX_use_certificate_chain_file(made_, certificate.c_str()) == 1,
+    return may_read(certificate, false) && may_read(key, false) &&
+           must(call_.SSL_CTX_use_certificate_chain_file(made_, certificate.c_str()) == 1,
                 (certificate + ": no certificate").c_str()) &&
            must(call_.SSL_CTX_use_PrivateKey_file(made_, key.c_str(), openssl::filetype_pem) == 1,
                 (key + ": no private key").c_str()) &&
@@ -256,7 +261,7 @@ bool settings_builder::trust() {
 }
 
 bool settings_builder::trust_file(const std::string& file) {
-    if (std::string why = why_unreadable(file); !why.empty()) return fail(file + ": " + why);
+    if (!may_read(file, true)) return false;
     std::error_code trouble;
     const bool folder = std::filesystem::is_directory(file, trouble);
     return must(call_.SSL_CTX_load_verify_locations(made_, folder ? nullptr : file.c_str(),
@@ -293,6 +298,11 @@ bio_method_st* make_tls_transport_method(const functions& call) {
 
 ssl_ctx_st* make_tls_settings(const tls_credentials& of, tls_fault& wrong) {
     return settings_builder(of, wrong).run();
+}
+
+tls_fault tls_unreadable(const std::string& file, int os_errno) {
+    const error why = error_from_errno(os_errno != 0 ? os_errno : EIO);
+    return {.what = file + ": " + to_string(why), .not_allowed = why.why == reason::permission};
 }
 
 std::string tls_error_text(const functions& call) {

@@ -56,6 +56,9 @@ bio_method_st* make_tls_transport_method(const openssl::functions& call);
 // nullptr: `wrong` says why.
 ssl_ctx_st* make_tls_settings(const tls_credentials& of, tls_fault& wrong);
 
+// Of a file that the system does not let us read: why, in its own words.
+tls_fault tls_unreadable(const std::string& file, int os_errno);
+
 // The newest of OpenSSL's reasons, in its words without its numbers: "tlsv1 alert unknown ca".
 std::string tls_error_text(const openssl::functions& call);
 

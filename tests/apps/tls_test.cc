@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "support/as_nobody.h"
 #include "support/log_lines.h"
 
 namespace libp::app {
@@ -118,7 +119,8 @@ TEST_F(tls_options_test, mistakes_have_their_status) {
         {{"-s", "127.0.0.1:0", "--psk-file", shared}, 77, "hint: chmod 600 " + shared},
         {{"-s", "127.0.0.1:0", "--psk-file", bad}, 78, bad + ": line 1: "},
         {{"-s", "127.0.0.1:0", "--psk-file", folder + "/none"}, 78, "no such file"},
-        {{"-s", "127.0.0.1:0", "--psk-file", folder}, 78, "cannot be read"},
+        {{"-s", "127.0.0.1:0", "--psk-file", folder}, 78, folder + ": is a directory\n"},
+        {{"-s", "127.0.0.1:0", "--psk-file", "/"}, 78, "tls: /: is a directory\n"},
         {{"-s", "127.0.0.1:0", "--psk-file", huge}, 78, "too large"},
         {{"-c", "127.0.0.1:0", "tls,ca=x+tcp://a:1", "--psk-file", bad},
          2,
@@ -135,6 +137,7 @@ TEST_F(tls_options_test, mistakes_have_their_status) {
         {{"-r", "127.0.0.1:0", "tls,client-ca=x+tcp://a:1"}, 78, " is for the end that listens\n"},
         {{"-s", "127.0.0.1:0", "--tls"}, 78, "needs a certificate"},
         {{"-s", "127.0.0.1:0", "--tls", "--cert", bad}, 78, "no certificate"},
+        {{"-s", "127.0.0.1:0", "--tls", "--cert", folder}, 78, folder + ": is a directory\n"},
     };
     if (!have_library()) GTEST_SKIP() << "no TLS library";
     for (const mistake& m : mistakes) {
@@ -143,6 +146,24 @@ TEST_F(tls_options_test, mistakes_have_their_status) {
         EXPECT_NE(r.errors.find(m.says), std::string::npos) << r.errors;
         EXPECT_EQ(r.errors.find("7777"), std::string::npos) << r.errors;
         EXPECT_EQ(r.errors.find("12345678"), std::string::npos) << r.errors;
+    }
+}
+
+TEST_F(tls_options_test, a_file_that_may_not_be_read_is_a_matter_of_permission) {
+    if (!have_library()) GTEST_SKIP() << "no TLS library";
+    const std::string file = key_file("key", std::string(64, '7'));
+    fs::permissions(file, fs::perms::none);
+    const as_nobody anybody;
+    tls_setup setup(loop, out);
+    for (std::string tls_settings::*given :
+         {&tls_settings::psk_file, &tls_settings::certificate, &tls_settings::authorities}) {
+        tls_settings settings;
+        settings.*given = file;
+        stack_tls to;
+        const startup_result e = setup.prepare(spec("tls+tcp://a:1"), false, settings, 5s, {}, to);
+        ASSERT_TRUE(e);
+        EXPECT_EQ(e->code, exit_code::no_permission);
+        EXPECT_EQ(e->what, "tls: " + file + ": permission denied");
     }
 }
 

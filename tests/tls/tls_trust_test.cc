@@ -231,7 +231,7 @@ TEST_F(tls_trust_test, says_which_file_is_wrong) {
     };
     tls_options o = world.server();
     o.certificate = world.file("nowhere.pem");
-    EXPECT_EQ(fault_of(o).what, o.certificate + ": no such file");
+    EXPECT_EQ(fault_of(o).what, o.certificate + ": no such file or directory");
     o.certificate = text;
     EXPECT_EQ(fault_of(o).what.find(text + ": no certificate: "), 0u) << fault_of(o).what;
     o = world.server();

@@ -46,8 +46,9 @@ struct tls_options {
 
 // Why credentials cannot be had: for people, with the file's name, without any secret.
 struct tls_fault {
-    std::string what;      // "certificate /etc/x.pem: cannot be read"
-    bool exposed = false;  // a key file that everybody may read
+    std::string what{};        // "/etc/x.pem: permission denied"
+    bool exposed = false;      // a key file that everybody may read
+    bool not_allowed = false;  // a file that this process may not read
 };
 
 // A handshake that failed, for logs: what a pipe's error cannot hold.
