@@ -57,7 +57,7 @@ error check_fds(std::size_t n) {
 void open_standard_fds() noexcept {
     int fd = 0;
     do {
-        fd = open("/dev/null", O_RDWR);
+        fd = open("/dev/null", O_RDONLY);
     } while (fd >= 0 && fd <= STDERR_FILENO);
     // Without a /dev/null there is nothing better to put there.
     if (fd >= 0) close(fd);

@@ -242,10 +242,15 @@ TEST(command_line, too_few_descriptors_are_71_and_enough_are_enough) {
 }
 
 TEST(command_line, what_cannot_be_printed_is_71_and_said) {
-    const run_result r = run_program(
-        "/bin/sh", {"-c", "exec \"$0\" --help > /dev/full", program_folder() + "/tcp-proxy"});
-    EXPECT_EQ(r.status, 71);
-    EXPECT_EQ(r.errors, "tcp-proxy: error: stdout: cannot be written\n");
+    for (const std::string line :
+         {"tcp-proxy --help > /dev/full", "tcp-proxy --version >&-", "tcp-proxy --explain >&-",
+          "tcp-striper keygen > /dev/full", "tcp-striper keygen >&-"}) {
+        const run_result r =
+            run_program("/bin/sh", {"-c", "exec \"$0\"/" + line, program_folder()});
+        EXPECT_EQ(r.status, 71) << line;
+        EXPECT_EQ(r.errors,
+                  line.substr(0, line.find(' ')) + ": error: stdout: cannot be written\n");
+    }
 }
 
 // The number is soon one of the program's own: its signals' pipe, for one.

@@ -20,6 +20,24 @@ TEST_F(striper_test, the_server_drains_while_its_stream_goes_on) {
     EXPECT_EQ(end_of(*near_), "ok");
 }
 
+// A stdout that was closed takes no more than one that is full: what came is lost, and that is no success.
+TEST(tcp_striper, an_answer_that_cannot_be_written_is_no_success) {
+    for (const std::string where : {">&-", "> /dev/full"}) {
+        test_listener target;
+        spawned_program far(striper_with({"-s", "127.0.0.1:0", target.address()}));
+        spawned_program near(
+            {.program = "/bin/sh",
+             .arguments = {"-c", "exec \"$0\" -q -c - \"$1\" " + where,
+                           program_folder() + "/tcp-striper", far.wait_announced()}});
+        near.close_input();
+        test_socket server = target.accept();
+        EXPECT_EQ(server.receive_all(), "");
+        ASSERT_TRUE(server.send("answer"));
+        server.close();
+        EXPECT_EQ(near.wait_exit(), 1) << where << near.errors();
+    }
+}
+
 TEST_F(striper_test, the_client_says_goodbye) {
     serve_one();
     stop_near();

@@ -17,7 +17,8 @@ std::size_t fd_limit() noexcept;
 error check_fds(std::size_t n);
 
 // Opens /dev/null in the place of whichever of stdin, stdout and stderr is closed. Otherwise the first sockets get
-// their numbers, and what is written to stderr goes to a stranger. Before anything else is opened.
+// their numbers, and what is written to stderr goes to a stranger. For reading alone: who writes there is told, as before, that nobody
+// gets it. Before anything else is opened.
 void open_standard_fds() noexcept;
 
 // What stays the same for this machine from start to start and differs, as a rule, from any other's: its machine-id (/etc/machine-id) and
