@@ -28,7 +28,8 @@ struct proxy_settings {
 
 option_setter into_mode(proxy_settings& to, char letter) {
     return [&to, letter](std::string_view value) -> std::string {
-        if (to.mode && to.mode != letter) return std::string("excludes -") + to.mode;
+        if (to.mode == letter) return "there is one already, '" + to.listen + "'";
+        if (to.mode) return std::string("excludes -") + to.mode;
         to.mode = letter;
         to.listen = value;
         return value.empty() ? "the value is empty" : "";

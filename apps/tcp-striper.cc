@@ -262,7 +262,9 @@ int main(int argc, char** argv) {
     if (auto e = check_striping(settings)) return finish(e);
     if (settings.mode == 'c') return client(settings, operands);
     if (settings.mode == 's') return server(settings, operands);
-    if (settings.mode == 0 && operands == std::vector<std::string>{"keygen"})
+    if (settings.mode == 0 && operands == std::vector<std::string>{"keygen"}) {
+        if (argc > 2) return finish(usage_error("keygen takes no options"));
         return print(program, new_tls_key() + "\n");
+    }
     return relay(settings, operands);
 }

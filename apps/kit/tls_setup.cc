@@ -103,6 +103,8 @@ startup_result check_layer(const stack_spec& at, bool server, const tls_settings
         if (!server && o.key == "client-ca") return refused(o, " is for the end that listens");
         if (keys && o.key != "psk" && o.key != "name")
             return refused(o, " says nothing beside a shared key");
+        if (o.key == "key" && wanted.certificate.empty())
+            return refused(o, " needs a 'cert' that it is the key of");
     }
     return std::nullopt;
 }
@@ -145,7 +147,16 @@ startup_result check_tls_used(const tls_settings& settings, std::span<const stac
                                           std::pair(settings.insecure, "--insecure")})
             if (given) return usage_error(std::string(name) + " is for the end that connects");
     }
-    if (settings.psk_file.empty()) return std::nullopt;
+    if (settings.psk_file.empty()) {
+        const auto has_certificate = [](const stack_spec& s) {
+            return s.filter("tls") && s.filter("tls")->find("cert");
+        };
+        if (settings.private_key.empty() || !settings.certificate.empty() ||
+            std::ranges::any_of(listening, has_certificate) ||
+            std::ranges::any_of(connecting, has_certificate))
+            return std::nullopt;
+        return usage_error("--key needs --cert: the certificate that it is the key of");
+    }
     const auto apart = [](const stack_spec& s) {
         const layer_spec* tls = s.filter("tls");
         return tls && (tls->find("psk") || trusts_by_itself(*tls));

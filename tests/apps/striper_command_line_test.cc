@@ -149,6 +149,8 @@ TEST(tcp_striper, mistakes_get_one_line_a_pointer_and_their_status) {
          "tcp-striper: error: spec: option 'weight' does not apply to a listener for subflows\n"
          "  tcp://:9,weight=2\n"
          "           ^^^^^^\n"},
+        {{"keygen", "--explain"}, 2, "tcp-striper: error: keygen takes no options\n"},
+        {{"--psk-file", "absent", "keygen"}, 2, "tcp-striper: error: keygen takes no options\n"},
         {{"--allow", "0.0.0.0/0"}, 2, ""},
         {{"--target", "a:1"}, 2, ""},
         {{"-n", "4", "a:1"}, 2, "tcp-striper: error: -n is for -c and -s: "},

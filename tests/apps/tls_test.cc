@@ -136,6 +136,8 @@ TEST_F(tls_options_test, mistakes_have_their_status) {
          "spec: 'ca' of 'tls' over 127.0.0.1:0 is for the end that connects\n"},
         {{"-r", "127.0.0.1:0", "tls,client-ca=x+tcp://a:1"}, 78, " is for the end that listens\n"},
         {{"-s", "127.0.0.1:0", "--tls"}, 78, "needs a certificate"},
+        {{"-c", "127.0.0.1:0", "--tls", "--key=absent"}, 2, "--key needs --cert: "},
+        {{"-r", "127.0.0.1:0", "tls,key=x+tcp://a:1"}, 78, "over a:1 needs a 'cert' that "},
         {{"-s", "127.0.0.1:0", "--tls", "--cert", bad}, 78, "no certificate"},
         {{"-s", "127.0.0.1:0", "--tls", "--cert", folder}, 78, folder + ": is a directory\n"},
     };
