@@ -160,10 +160,10 @@ startup_result check_targets(const striper_settings& settings, bool has_target) 
 
 startup_result check_striping(const striper_settings& settings) {
     if (settings.striping.empty() || settings.mode == 'c') return std::nullopt;
-    if (settings.mode != 's')
-        return usage_error(settings.striping[0] + " is for -c and -s: a relay has no subflows");
-    if (std::ranges::find(settings.striping, "-n") == settings.striping.end()) return std::nullopt;
-    return usage_error("-n is for -c: how many subflows there are the client says");
+    if (std::ranges::find(settings.striping, "-n") != settings.striping.end())
+        return usage_error("-n is for -c: how many subflows there are the client says");
+    if (settings.mode == 's') return std::nullopt;
+    return usage_error(settings.striping[0] + " is for -c and -s: a relay has no subflows");
 }
 
 int relay(const striper_settings& settings, const std::vector<std::string>& operands) {
