@@ -229,6 +229,10 @@ bool stack_parser::parse_options(std::span<const piece> parts, piece layer,
 }
 
 std::string stack_parser::why_no_endpoint(std::string_view text) const {
+    if (endpoint::is_path(text) && text.size() > socket_address::longest_path())
+        return quote_word(text) + " is too long for a UNIX path: the limit is " +
+               std::to_string(socket_address::longest_path()) + " bytes, and it has " +
+               std::to_string(text.size());
     const bool only_lacks_port = default_port_.empty() && endpoint::parse(text, "1");
     if (only_lacks_port) return "no port in " + quote_word(text);
     const std::string_view port = text.substr(text.rfind(':') + 1);

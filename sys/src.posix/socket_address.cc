@@ -92,7 +92,7 @@ result<socket_address> socket_address::from_ip(std::string_view ip, std::uint16_
 
 result<socket_address> socket_address::from_path(std::string_view path) {
     const bool abstract = path.starts_with('@');
-    if (path.size() <= (abstract ? 1 : 0) || path.size() >= path_room ||
+    if (path.size() <= (abstract ? 1 : 0) || path.size() > longest_path() ||
         path.find('\0') != std::string_view::npos)
         return error{reason::invalid};
     if (abstract && !has_abstract_paths()) return error{reason::unsupported};
@@ -102,6 +102,10 @@ result<socket_address> socket_address::from_path(std::string_view path) {
     std::memcpy(un.sun_path, path.data(), path.size());
     if (abstract) un.sun_path[0] = '\0';
     return from_raw(reinterpret_cast<const sockaddr*>(&un), path_offset + path.size());
+}
+
+std::size_t socket_address::longest_path() noexcept {
+    return path_room - 1;
 }
 
 socket_address socket_address::from_raw(const sockaddr* raw, std::size_t size) noexcept {

@@ -169,6 +169,20 @@ TEST(stack, says_what_is_wrong_and_where) {
     }
 }
 
+TEST(stack, says_how_long_a_path_may_be) {
+    const std::size_t most = socket_address::longest_path();
+    const std::string longest = "/" + std::string(most - 1, 'a');
+    EXPECT_EQ(parsed(longest).address.unix_path, longest);
+    for (const std::string& path : {longest + "a", "@" + longest})
+        for (const std::string& text : {path, "dgm+unix://" + path}) {
+            const std::string said = fault(text).message;
+            EXPECT_TRUE(said.ends_with("...' is too long for a UNIX path: the limit is " +
+                                       std::to_string(most) + " bytes, and it has " +
+                                       std::to_string(most + 1)))
+                << said;
+        }
+}
+
 // What a peer or a file says must not forge lines or colours on a terminal.
 TEST(stack, faults_are_fit_to_print) {
     std::string text = "d\x1bm\n+tcp://h\xc3\xb6st:1";

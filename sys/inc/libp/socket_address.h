@@ -27,8 +27,9 @@ class socket_address {
     static result<socket_address> parse(std::string_view text);
     // "127.0.0.1", "::1", "fe80::1%eth0" (no brackets) and a port in host byte order. Errors: invalid (a name is invalid here).
     static result<socket_address> from_ip(std::string_view ip, std::uint16_t port);
-    // A path of at most 107 bytes; '@' first means Linux's abstract namespace (unsupported elsewhere).
+    // A path of at most longest_path() bytes; '@' first means Linux's abstract namespace (unsupported elsewhere).
     static result<socket_address> from_path(std::string_view path);
+    static std::size_t longest_path() noexcept;  // 107 on Linux
     // From the system's own form; `size` bytes at `raw`.
     static socket_address from_raw(const sockaddr* raw, std::size_t size) noexcept;
 
