@@ -143,8 +143,7 @@ startup_result connect_options_of(const stack_spec& target, connect_options& to)
     if (const std::string* device = find(target.base_options, "dev")) to.device = *device;
     const std::string* source = find(target.base_options, "bind");
     if (!source) return std::nullopt;
-    auto at = socket_address::from_ip(*source, 0);
-    if (!at) at = socket_address::parse(*source);
+    const auto at = parse_source(*source);
     if (!at) return bad_spec("bind=" + *source + " is not a numeric address");
     to.source = *at;
     return std::nullopt;

@@ -45,11 +45,8 @@ bool is_pin(std::string_view value) {
     return tls_pin::parse(value).has_value();
 }
 
-// An IP address, with a port or without.
 bool is_source(std::string_view value) {
-    if (socket_address::from_ip(value, 0)) return true;
-    result<socket_address> at = socket_address::parse(value);
-    return at && at->is_ip();
+    return parse_source(value).has_value();
 }
 
 // -- the layers ---------------------------------------------------------------------------------------
@@ -162,6 +159,13 @@ std::string stack_spec::to_string() const {
     if (base != base_kind::stdio) out += escape_spec(address.to_string());
     print_options(out, base_options);
     return out;
+}
+
+std::optional<socket_address> parse_source(std::string_view text) {
+    if (const auto bare = socket_address::from_ip(text, 0)) return *bare;
+    const std::string no_port = text.ends_with(']') ? ":0" : "";
+    const auto at = socket_address::parse(std::string(text) + no_port);
+    return at && at->is_ip() ? std::optional(*at) : std::nullopt;
 }
 
 std::unique_ptr<io_pipe> wrap_in_filters(event_loop& loop, std::unique_ptr<io_pipe> base,

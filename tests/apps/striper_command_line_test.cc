@@ -47,9 +47,14 @@ TEST(tcp_striper, explains_what_paths_ask_for) {
         EXPECT_NE(r.output.find(line), std::string::npos) << line << "\n" << r.output;
     r = run_program("tcp-striper", {"-c", ":1", "--explain", "tcp://a:1", "tcp://b:2,backup"});
     EXPECT_NE(r.output.find("tcp b:2, 2 subflows, backup\n"), std::string::npos) << r.output;
-    r = run_program("tcp-striper", {"--explain", "tcp://a:1,bind=::1,dev=lo"});
-    EXPECT_NE(r.output.find("connects  tcp a:1 from [::1] through lo, within"), std::string::npos)
-        << r.output;
+    // What it prints may be typed.
+    for (const char* source : {"::1", "[::1]"}) {
+        r = run_program("tcp-striper",
+                        {"--explain", std::string("tcp://a:1,dev=lo,bind=") + source});
+        EXPECT_NE(r.output.find("connects  tcp a:1 from [::1] through lo, within"),
+                  std::string::npos)
+            << r.output << r.errors;
+    }
     r = run_program("tcp-striper", {"--explain", "--connect-timeout=0", "a:1"});
     EXPECT_NE(r.output.find("connects  tcp a:1, however long it takes\n"), std::string::npos)
         << r.output;

@@ -183,6 +183,20 @@ TEST(stack, says_how_long_a_path_may_be) {
         }
 }
 
+TEST(stack, a_source_has_brackets_and_a_port_or_not) {
+    const std::pair<const char*, const char*> sources[] = {
+        {"192.0.2.1", "192.0.2.1:0"}, {"192.0.2.1:7", "192.0.2.1:7"}, {"::1", "[::1]:0"},
+        {"[::1]", "[::1]:0"},         {"[::1]:7", "[::1]:7"},
+    };
+    for (const auto& [text, address] : sources) {
+        ASSERT_TRUE(parse_source(text)) << text;
+        EXPECT_EQ(parse_source(text)->to_string(), address);
+        EXPECT_EQ(parsed(std::string("tcp://a:1,bind=") + text).base_options[0].value, text);
+    }
+    for (const char* text : {"", "[]", "[::1", "::1]", "[[::1]]", "a", "a:1", "/run/x", "[::1]:"})
+        EXPECT_FALSE(parse_source(text)) << text;
+}
+
 // What a peer or a file says must not forge lines or colours on a terminal.
 TEST(stack, faults_are_fit_to_print) {
     std::string text = "d\x1bm\n+tcp://h\xc3\xb6st:1";

@@ -24,6 +24,7 @@
 #include <libp/result.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -76,6 +77,9 @@ struct spec_error {
 
 std::variant<stack_spec, spec_error> parse_stack(std::string_view text,
                                                  std::string_view default_port = {});
+
+// What bind= names: an IP address to connect from, with a port or without; IPv6 in brackets or, without a port, bare.
+std::optional<socket_address> parse_source(std::string_view text);
 
 // Puts the filters of `spec` over `base`, the last first. The spec was parsed, so this cannot fail. `tls` is needed where the spec has that layer.
 std::unique_ptr<io_pipe> wrap_in_filters(event_loop& loop, std::unique_ptr<io_pipe> base,
