@@ -47,7 +47,7 @@ std::string explain_layers(const stack_spec& spec, bool listens, const tls_setti
             if (f.name != "tls") text += "," + o.key + "=" + o.value;
         text += " over ";
     }
-    return text;
+    return one_line(text);
 }
 
 std::string explain_source(const connect_options& options) {
@@ -57,7 +57,7 @@ std::string explain_source(const connect_options& options) {
         text += " from " + (options.source->port() == 0 ? at.substr(0, at.rfind(':')) : at);
     }
     if (!options.device.empty()) text += " through " + options.device;
-    return text;
+    return one_line(text);
 }
 
 std::string explain_patience(duration timeout) {
@@ -67,7 +67,7 @@ std::string explain_patience(duration timeout) {
 std::string explain_listening(const stack_spec& spec, const tls_settings& tls) {
     const std::string text = explain_layers(spec, true, tls);
     if (spec.base == stack_spec::base_kind::stdio) return text + "stdin and stdout";
-    return text + (spec.address.is_unix() ? "unix " : "tcp ") + spec.address.to_string();
+    return text + (spec.address.is_unix() ? "unix " : "tcp ") + one_line(spec.address.to_string());
 }
 
 std::string explain_connecting(const stack_spec& spec, const tls_settings& tls) {
@@ -75,7 +75,7 @@ std::string explain_connecting(const stack_spec& spec, const tls_settings& tls) 
     // What cannot be had was refused before.
     if (connect_options_of(spec, how)) return {};
     return explain_layers(spec, false, tls) + (spec.address.is_unix() ? "unix " : "tcp ") +
-           spec.address.to_string() + explain_source(how);
+           one_line(spec.address.to_string()) + explain_source(how);
 }
 
 std::string explain_limits(const daemon_settings& settings, const resource_limits& limits) {

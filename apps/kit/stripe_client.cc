@@ -194,7 +194,7 @@ int client::run() {
 std::string explain_path(const stripe::path& p, std::size_t subflows, bool in_order) {
     std::string text = (p.to.is_unix() ? "unix " : "tcp ") + p.to.to_string();
     if (!p.name.empty()) text += " as " + p.name;
-    text += explain_source(p.socket);
+    text = one_line(text) + explain_source(p.socket);
     text += ", " + std::to_string(subflows) + (subflows == 1 ? " subflow" : " subflows");
     if (!p.congestion_control.empty()) text += " with " + p.congestion_control;
     if (in_order) text += ", choice " + std::to_string(p.rank + 1);

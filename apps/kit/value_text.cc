@@ -106,6 +106,13 @@ std::string size_text(std::size_t n) {
     return std::to_string(n);
 }
 
+std::string one_line(std::string_view text) {
+    std::string out(text);
+    std::ranges::replace_if(
+        out, [](unsigned char c) { return c < ' ' || c == 0x7f; }, '?');
+    return out;
+}
+
 std::string_view nearest_name(std::string_view text, const std::vector<std::string_view>& names) {
     std::string_view best;
     // A third of the word may be wrong: beyond that a suggestion is a guess.

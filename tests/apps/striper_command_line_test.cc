@@ -60,6 +60,19 @@ TEST(tcp_striper, explains_what_paths_ask_for) {
         << r.output;
 }
 
+// What stands in a spec as an escape is no line end of ours, and no command to a terminal.
+TEST(tcp_striper, explains_control_characters_away) {
+    run_result r =
+        run_program("tcp-striper", {"-c", "/run/c%41\n", "--explain", "tcp://a:22,name=a%0Ab",
+                                    "unix:///run/%1B[2J%7F,name=d"});
+    EXPECT_EQ(r.status, 0) << r.errors;
+    for (const char* line : {"  listens   unix /run/c%41?\n", "tcp a:22 as a?b, 2 subflows\n",
+                             "unix /run/?[2J? as d, 2 subflows\n"})
+        EXPECT_NE(r.output.find(line), std::string::npos) << line << r.output;
+    r = run_program("tcp-striper", {"--explain", "tcp://a:1,dev=x%0Ay"});
+    EXPECT_NE(r.output.find(" tcp a:1 through x?y, within"), std::string::npos) << r.output;
+}
+
 TEST(server_node_id, follows_the_machine_and_the_addresses) {
     const auto at = [](const std::string& text) {
         stack_spec spec;

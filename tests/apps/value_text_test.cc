@@ -48,5 +48,9 @@ TEST(value_text, a_slip_of_the_finger_finds_the_name_and_a_guess_does_not) {
     EXPECT_EQ(nearest_name("", names), "");
 }
 
+TEST(value_text, one_line_has_no_control_characters) {
+    EXPECT_EQ(one_line("a\nb\x1b[2J\x7f h\xc3\xb6"), "a?b?[2J? h\xc3\xb6");
+}
+
 }  // namespace
 }  // namespace libp::app
