@@ -56,6 +56,13 @@ std::string printable(const std::string& text) {
     return out;
 }
 
+// Of a pipe's description, "tcp 127.0.0.1:5000", what connections have in the log.
+std::string_view place_of(std::string_view described) {
+    for (const std::string_view kind : {"tcp ", "unix "})
+        if (described.starts_with(kind)) return described.substr(kind.size());
+    return described;
+}
+
 startup_error cannot(const tls_fault& wrong) {
     if (!wrong.exposed)
         return {wrong.not_allowed ? exit_code::no_permission : exit_code::config,
@@ -261,7 +268,7 @@ void tls_setup::on_refusal(const tls_refusal& r) {
                               : log_level::warn,
                    "tls",
                    {{"end", end_of_attempt(r.why)},
-                    {r.server ? "src" : "dst", r.peer},
+                    {r.server ? "src" : "dst", place_of(r.peer)},
                     {"why", to_string(r.why)},
                     {"detail", r.detail},
                     more...});
