@@ -95,8 +95,8 @@ startup_result make_plan(const proxy_settings& settings, const std::vector<std::
         add_tls_layer(settings.common.tls, plan.listen);
         if (auto e = add_datagrams(plan.listen, settings)) return e;
     }
-    if (auto e = check_datagrams(datagram_memory(plan.listen) + datagram_memory(plan.target),
-                                 settings.common.max_memory))
+    if (auto e =
+            check_datagrams(datagram_memory(plan.listen, plan.target), settings.common.max_memory))
         return e;
     return check_tls_used(settings.common.tls, {&plan.listen, 1}, {&plan.target, 1});
 }

@@ -179,8 +179,8 @@ int relay(const striper_settings& settings, const std::vector<std::string>& oper
         return finish(e);
     if (auto e = check_tls_used(plan.settings.tls, {&plan.listen, 1}, {&plan.target, 1}))
         return finish(e);
-    if (auto e = check_datagrams(datagram_memory(plan.listen) + datagram_memory(plan.target),
-                                 plan.settings.max_memory))
+    if (auto e =
+            check_datagrams(datagram_memory(plan.listen, plan.target), plan.settings.max_memory))
         return finish(e);
     return plan.settings.explain ? print_explanation(plan) : run_relay(plan);
 }

@@ -22,7 +22,7 @@ tls_limits tls_limits_of(const relay_plan& plan) {
 
 resource_limits limits_of(const relay_plan& plan, std::size_t fds) {
     const tls_limits tls = tls_limits_of(plan);
-    const std::size_t datagrams = datagram_memory(plan.listen) + datagram_memory(plan.target);
+    const std::size_t datagrams = datagram_memory(plan.listen, plan.target);
     return limits_for({.max_conns = plan.settings.max_conns,
                        .max_memory = plan.settings.max_memory - tls.memory,
                        .fds = fds,

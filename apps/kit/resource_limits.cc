@@ -75,13 +75,19 @@ std::size_t datagram_memory(const stack_spec& end) {
     const layer_spec* dgm = end.filter("dgm");
     if (!dgm) return 0;
     const std::string* max = dgm->find("max");
-    return max ? parse_size(*max).value_or(0) : dgm_options{}.max_datagram;
+    return dgm_memory(max ? parse_size(*max).value_or(0) : dgm_options{}.max_datagram);
+}
+
+std::size_t datagram_memory(const stack_spec& near, const stack_spec& far) {
+    const std::size_t a = datagram_memory(near), b = datagram_memory(far);
+    return a > 0 && b > 0 ? 2 * (a + b) : a + b;
 }
 
 startup_result check_datagrams(std::size_t needed, std::size_t max_memory) {
-    if (needed <= max_memory / 2) return std::nullopt;
-    return usage_error("datagrams of " + size_text(needed) + " need more than half of --max-memory",
-                       "--max-memory " + size_text(2 * needed) +
+    if (needed <= max_memory / 4) return std::nullopt;
+    return usage_error("a connection's datagrams need " + size_text(needed) +
+                           ", more than a quarter of --max-memory",
+                       "--max-memory " + size_text(4 * needed) +
                            ", or smaller ones: --max-datagram SIZE, in a spec dgm,max=SIZE");
 }
 

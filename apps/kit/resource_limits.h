@@ -51,9 +51,11 @@ struct tls_request {
 };
 tls_limits tls_limits_for(const tls_request& request);
 
-// What a stack's dgm layer may hold of a connection, which is part of its `overlay`: a datagram that has not come as a whole.
+// What the dgm layers of a connection's ends may hold, which is part of its `overlay`: what an end received and is not whole, and where
+// both are such ends, as much again that one has handed over and the other could not send yet.
 std::size_t datagram_memory(const stack_spec& end);
-// Whether that much fits at all.
+std::size_t datagram_memory(const stack_spec& near, const stack_spec& far);
+// Whether that much fits at all: into what connections share, which is a quarter of max_memory at least.
 startup_result check_datagrams(std::size_t needed, std::size_t max_memory);
 
 // Raises the soft descriptor limit, and looks whether that leaves enough to begin with.

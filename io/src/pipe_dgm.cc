@@ -12,8 +12,8 @@
 namespace libp {
 namespace {
 
-// Read from below at most this much at once, and of what follows an unfinished datagram only so much.
-constexpr std::size_t read_size = 256 * kib, read_ahead = 16 * kib;
+// Read from below at most this much at once.
+constexpr std::size_t read_size = 256 * kib;
 
 class dgm_pipe final : public io_pipe {
   public:
@@ -131,7 +131,9 @@ bool dgm_pipe::is_tls_greeting(std::size_t size) const noexcept {
 // Receives from below until there is a whole datagram, or no more for now, or for ever.
 void dgm_pipe::pull() {
     while (input_ == input::open && !whole_datagram() && input_ == input::open) {
-        const std::size_t wanted = have_length_ ? length_ - in_.size() + read_ahead : read_size;
+        // Until its length is here a datagram may be as long as any; where it is, all that came lies in it, and it is not whole.
+        const std::size_t body = have_length_ ? length_ : options_.max_datagram;
+        const std::size_t wanted = dgm_memory(body) - in_.size();
         const io_result r = lower_->recv(in_, std::min(wanted, read_size));
         switch (r.status) {
             case io_status::ok:

@@ -48,16 +48,19 @@ TEST(resource_limits, all_windows_together_fit_the_memory) {
 
 TEST(resource_limits, datagrams_that_have_not_come_as_a_whole_fit_the_memory) {
     const auto at = [](const char* text) { return std::get<stack_spec>(parse_stack(text)); };
-    EXPECT_EQ(datagram_memory(at("tcp://a:1")), 0u);
-    EXPECT_EQ(datagram_memory(at("dgm+tcp://a:1")), 512 * kib);
-    EXPECT_EQ(datagram_memory(at("dgm,max=64k+tls+tcp://a:1")), 64 * kib);
+    const stack_spec plain = at("tcp://a:1"), usual = at("dgm+tcp://a:1");
+    EXPECT_EQ(datagram_memory(plain), 0u);
+    EXPECT_EQ(datagram_memory(usual), 528 * kib);
+    EXPECT_EQ(datagram_memory(at("dgm,max=64k+tls+tcp://a:1")), 80 * kib);
+    EXPECT_EQ(datagram_memory(plain, usual), 528 * kib);
+    EXPECT_EQ(datagram_memory(usual, usual), 4 * 528 * kib);
     const resource_limits l =
-        limits_for({.max_memory = 8 * mib, .fds = 1 << 20, .overlay = 512 * kib});
+        limits_for({.max_memory = 8 * mib, .fds = 1 << 20, .overlay = 528 * kib});
     EXPECT_EQ(l.max_conns, 7u);
-    EXPECT_LE(l.plenty + l.max_conns * (2 * l.window + 512 * kib), 8 * mib);
-    EXPECT_FALSE(check_datagrams(4 * mib, 8 * mib));
-    EXPECT_EQ(check_datagrams(5 * mib, 8 * mib)->what,
-              "datagrams of 5M need more than half of --max-memory");
+    EXPECT_LE(l.plenty + l.max_conns * (2 * l.window + 528 * kib), 8 * mib);
+    EXPECT_FALSE(check_datagrams(2 * mib, 8 * mib));
+    EXPECT_EQ(check_datagrams(3 * mib, 8 * mib)->what,
+              "a connection's datagrams need 3M, more than a quarter of --max-memory");
 }
 
 TEST(resource_limits, what_tls_holds_comes_off_the_memory_first) {

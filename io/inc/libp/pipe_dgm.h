@@ -8,9 +8,8 @@
 // break and never a FIN. FINs pass straight through, behind what was sent. A peer that speaks TLS is told from the first that it says, an
 // alert or a client's greeting: what it breaks with is `tls_wanted`.
 //
-// Nothing is copied but the length: a datagram is received as the slices the pipe below delivered. Memory held: one unfinished datagram
-// (at most max_datagram) and 16 KiB, or 256 KiB of whole ones, and on the sending side one datagram that the pipe below took only part of;
-// while that is so the pipe is not writable.
+// Nothing is copied but the length: a datagram is received as the slices the pipe below delivered. Memory held: one datagram's worth of
+// what was received (dgm_memory()), and on the sending side one datagram that the pipe below took only part of; while that is so the pipe is not writable.
 
 #include <libp/event_loop.h>
 #include <libp/io_pipe.h>
@@ -22,6 +21,12 @@ namespace libp {
 struct dgm_options {
     std::size_t max_datagram = 512 * kib;
 };
+
+// The most that a pipe holds of what it received, in bytes: a datagram that is not here as a whole, or several that are, and a little of what follows.
+constexpr std::size_t dgm_read_ahead = 16 * kib;
+constexpr std::size_t dgm_memory(std::size_t max_datagram) noexcept {
+    return max_datagram + dgm_read_ahead;
+}
 
 std::unique_ptr<io_pipe> make_dgm_pipe(event_loop& loop, std::unique_ptr<io_pipe> lower,
                                        const dgm_options& options = {});
