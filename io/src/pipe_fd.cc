@@ -191,8 +191,8 @@ void fd_pipe::close_both() noexcept {
 
 // A TCP connection is reset, as who closes the last of its descriptors finds it said; on anything else that says nothing.
 void fd_pipe::cut() noexcept {
-    const fd_type any = out_ ? out_.get() : in_ ? in_.get() : no_fd;
-    if (any != no_fd) reset_on_close(any, true);
+    for (const unique_fd* fd : {&in_, &out_})
+        if (*fd) reset_on_close(fd->get(), true);
     close_both();
 }
 

@@ -137,6 +137,17 @@ TEST_P(pipe_fd_test, a_connection_is_reset_unless_it_was_finished) {
     }
 }
 
+// ... and where output goes elsewhere it is the input that is reset.
+TEST_P(pipe_fd_test, a_connection_that_is_only_read_is_reset_too) {
+    auto [socket, peer] = make_tcp_pair();
+    ASSERT_FALSE(set_nonblocking(peer.get(), true));
+    auto pipe = make(std::move(socket), open_null(O_WRONLY));
+    pipe->reset();
+    std::uint8_t byte;
+    const mutable_bytes room(&byte, 1);
+    EXPECT_EQ(receive(peer.get(), std::span(&room, 1)).status, io_status::broken);
+}
+
 INSTANTIATE_TEST_SUITE_P(pollers, pipe_fd_test,
                          testing::Values(make_default_poller, make_select_poller),
                          [](const auto& which) { return which.index == 0 ? "best" : "select"; });
