@@ -92,8 +92,8 @@ class listeners {
     bool trouble_logged_ = false;
     timer trouble_quiet_;  // nothing is logged of it until then
     std::vector<std::unique_ptr<io_listener>> open_;
-    std::vector<socket_file>
-        files_;  // go first: while it is listened on, no path is free for others
+    // Behind the listeners, so that they go before them: what is still listened on is nobody else's left-over.
+    std::vector<socket_file> files_;
     bool closed_ = false;
 };
 

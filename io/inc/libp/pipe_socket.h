@@ -14,7 +14,8 @@
 // keep_unsent() is TCP_NOTSENT_LOWAT where there is one: the system then says writable while less than that waits.
 //
 // reset() and an unfinished destruction send RST over TCP. A UNIX socket has no RST: its peer sees an
-// error only if unread bytes were left here, otherwise a plain end. Put framing (pipe_dgm, stripe) over UNIX
+// error only if unread bytes were left here, otherwise a plain end. Where the program dies the system does the same for TCP, if it was told
+// to (tcp_options::reset_on_close); send_fin() takes that back, for what was finished is to arrive. Put framing (pipe_dgm, stripe) over UNIX
 // sockets where a cut must be told from an end.
 
 #include <libp/event_loop.h>
