@@ -4,9 +4,7 @@
 //
 //  * segments of 1448 bytes in packets of 1500; the receiver acknowledges every second one and every one out of order
 //  * slow start from 10 segments and CUBIC (cubic.h), or BBR (bbr.h), which paces
-//  * a window that is not used neither grows nor stays, as in Linux: it grows if it was full at some time of the last round trip, in
-//    slow start if half of it was in flight; one that was never full for as long as a timeout comes halfway down to what was in
-//    flight (RFC 2861); and where nothing was sent for longer, it is halved for every timeout that passed
+//  * a window that is not used neither grows nor stays (window_use.h)
 //  * loss: whatever was transmitted before something that arrived is lost (packets never overtake each other); a tail probe after
 //    two round trips; a timeout of at least 200 ms that doubles up to `rto_max`
 //  * the receiver's window is unlimited, and it gets bytes in order only
@@ -18,6 +16,7 @@
 #include <sim/bbr.h>
 #include <sim/bottleneck.h>
 #include <sim/cubic.h>
+#include <sim/window_use.h>
 
 #include <functional>
 #include <optional>
@@ -187,8 +186,8 @@ class tcp_lane final : public host {
             model_->on_ack(now() - p.sent, lost_ > 0, flying_, now());
             window_ = model_->window() / segment;
         } else if (!recovering_ && gone > 0) {
-            window_ = cubic_.grown(window_, static_cast<double>(gone) / segment, limited(),
-                                   rtt_min_, now());
+            window_ = cubic_.grown(window_, static_cast<double>(gone) / segment,
+                                   use_.limited(window_, cubic_), rtt_min_, now());
         }
         if (out_.empty())
             deadline_ = never;
@@ -196,6 +195,9 @@ class tcp_lane final : public host {
             arm();
         output();
         wake();
+    }
+    std::uint64_t acknowledged() const noexcept {
+        return out_.empty() ? next_ : out_.front().begin;
     }
     // It is no longer in flight; returns what that is in bytes newly known to have arrived.
     std::uint64_t settle(piece& s) {
@@ -240,13 +242,13 @@ class tcp_lane final : public host {
         }
         rtt_min_ = rtt_min_ == duration{0} ? rtt : std::min(rtt_min_, rtt);
         if (model_) return;
-        const std::uint64_t acknowledged = out_.empty() ? next_ : out_.front().begin;
-        cubic_.on_round_trip(window_, rtt, rtt_min_, acknowledged, next_);
+        cubic_.on_round_trip(window_, rtt, rtt_min_, acknowledged(), next_);
     }
 
     void output() {
         if (sender_gone_) return;
-        if (!model_ && out_.empty() && next_ < written_) after_idle();
+        if (!model_ && out_.empty() && next_ < written_)
+            window_ = use_.idled(window_, now() - sent_at_, cubic_, rto(), now());
         bool any = false;
         while (room()) {
             if (model_ && model_->next() > now() && (lost_ > 0 || next_ < written_)) {
@@ -270,48 +272,10 @@ class tcp_lane final : public host {
             }
             any = true;
         }
-        if (any || !room()) validate(!room());
+        if (any || !room())
+            window_ = use_.sent(window_, static_cast<double>(out_.size()), !room(), acknowledged(),
+                                next_, cubic_, model_ || recovering_, rto(), now());
         if (any) arm();
-    }
-
-    // -- a window that is not used (tcp_cwnd_validate and tcp_cwnd_restart of Linux)
-
-    double outstanding() const noexcept { return static_cast<double>(out_.size()); }
-    bool limited() const noexcept {
-        return cubic_.starting(window_) ? window_ < 2 * most_out_ : was_full_;
-    }
-    void validate(bool full) {
-        const std::uint64_t acknowledged = out_.empty() ? next_ : out_.front().begin;
-        if (acknowledged >= usage_end_ || full || (!was_full_ && outstanding() > most_out_)) {
-            was_full_ = full;
-            most_out_ = outstanding();
-            usage_end_ = next_;
-        }
-        if (limited()) {
-            used_ = 0;
-            full_at_ = now();
-            return;
-        }
-        used_ = std::max(used_, outstanding());
-        if (model_ || recovering_ || now() - full_at_ < rto()) return;
-        const double used = std::max(used_, static_cast<double>(options_.first_window));
-        if (used < window_) {
-            cubic_.remember(window_);
-            window_ = (window_ + used) / 2;
-        }
-        used_ = 0;
-        full_at_ = now();
-    }
-    void after_idle() {
-        const double least = std::min(window_, static_cast<double>(options_.first_window));
-        duration idle = now() - sent_at_;
-        if (idle <= rto()) return;
-        cubic_.remember(window_);
-        while ((idle -= rto()) > duration{0} && window_ > least)
-            window_ /= 2;
-        window_ = std::max(window_, least);
-        used_ = 0;
-        full_at_ = now();
     }
     void pace() {
         if (std::exchange(paced_, true)) return;
@@ -412,12 +376,7 @@ class tcp_lane final : public host {
     std::uint64_t recover_ = 0;
 
     double window_;  // segments
-    // What was in flight at most in the round that ends when `usage_end_` is acknowledged, and whether the window was full.
-    double most_out_ = 0;
-    bool was_full_ = false;
-    std::uint64_t usage_end_ = 0;
-    double used_ = 0;  // at most, since the window was last used up
-    instant full_at_{};
+    window_use use_{static_cast<double>(options_.first_window)};
     duration srtt_{0}, rttvar_{0}, rtt_min_{0};
     int backoff_ = 0;
     instant deadline_ = never, scheduled_ = never, sent_at_{};
