@@ -316,39 +316,6 @@ TEST(tcp_proxy, logs_json_when_asked) {
     EXPECT_TRUE(line.ends_with("}")) << line;
 }
 
-TEST(tcp_proxy, leaves_the_socket_of_who_came_after) {
-    const std::string here = testing::TempDir() + "libp-after-" + std::to_string(getpid());
-    spawned_program first(proxy_with({"-r", here, "1"}));
-    EXPECT_EQ(first.wait_announced(), here);
-    ASSERT_EQ(unlink(here.c_str()), 0);
-    spawned_program second(proxy_with({"-r", here, "1"}));
-    EXPECT_EQ(second.wait_announced(), here);
-    first.signal(SIGTERM);
-    EXPECT_EQ(first.wait_exit(), 0);
-    EXPECT_EQ(access(here.c_str(), F_OK), 0);
-    second.signal(SIGTERM);
-    EXPECT_EQ(second.wait_exit(), 0);
-    EXPECT_NE(access(here.c_str(), F_OK), 0);
-}
-
-TEST(tcp_proxy, relays_between_unix_sockets_and_removes_its_own) {
-    std::string folder = testing::TempDir() + "libp-relay-" + std::to_string(getpid());
-    std::string here = folder + ".in", there = folder + ".out";
-    test_listener target(there);
-    spawned_program proxy(proxy_with({"-r", here, there}));
-    EXPECT_EQ(proxy.wait_announced(), here);
-    test_socket client = test_socket::connect(here);
-    test_socket server = target.accept();
-    ASSERT_TRUE(client.send("over unix"));
-    client.send_fin();
-    EXPECT_EQ(server.receive_all(), "over unix");
-    server.close();
-    EXPECT_EQ(field_of(proxy.wait_error_line(" conn "), "dst"), there);
-    proxy.signal(SIGTERM);
-    EXPECT_EQ(proxy.wait_exit(), 0);
-    EXPECT_NE(access(here.c_str(), F_OK), 0);
-}
-
 // -- limits -----------------------------------------------------------------------------------------------
 
 // More clients than there are descriptors: those that fit are served, the rest wait without costing anything, and
