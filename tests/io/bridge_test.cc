@@ -145,9 +145,10 @@ TEST_P(bridge_cut, is_never_an_end) {
 
 TEST_P(bridge_over, a_slow_reader_holds_the_writer_back) {
     bridge_options o = options();
-    o.window = 64 * kib;
+    const bool by_the_byte = GetParam() == stuff::memory_by_the_byte;
+    o.window = by_the_byte ? 8 * kib : 64 * kib;
     bridged t(loop, make_wire(), make_wire(), o);
-    std::string text = noise(bulk() * 6);
+    std::string text = noise(by_the_byte ? bulk() * 2 : bulk() * 6);
     t.server.read(false);
     t.client.send(text);
     // The text is many times what the wires and the bridge hold together: the far wire fills, then the bridge, then the
