@@ -330,6 +330,42 @@ TEST(estimator, while_it_starts_it_may_double) {
     EXPECT_GE(p.e.allowance(), 2 * 200'000u);
 }
 
+// The handshake had luck, and nothing after it: by its round trip alone no more would ever be in flight than was.
+TEST(estimator, while_it_starts_it_may_double_however_long_round_trips_are) {
+    path p(20ms);
+    std::uint64_t volume = 14'480;
+    for (const duration rtt : {190ms, 150ms, 210ms, 240ms, 170ms}) {
+        p.round(volume, rtt);
+        ASSERT_TRUE(p.e.starting());
+        ASSERT_GE(p.e.allowance(), 2 * volume);
+        volume *= 2;
+    }
+}
+
+TEST(estimator, what_came_once_is_not_allowed_where_there_was_too_little_to_send_since) {
+    path p(20ms);
+    p.round(15'000, 200ms);
+    p.round(30'000, 200ms);
+    p.round(60'000, 200ms);
+    ASSERT_GE(p.e.allowance(), 120'000u);
+    p.e.on_starved(p.sent);
+    p.round(60'000, 200ms);
+    EXPECT_TRUE(p.e.starting());
+    EXPECT_LT(p.e.allowance(), 60'000u);
+}
+
+// What comes after a silence took as long as the silence did, and says nothing of the path.
+TEST(estimator, when_it_starts_again_long_round_trips_count_for_nothing) {
+    path p(20ms);
+    p.settle(1e6, 20ms);
+    p.e.restart(p.now);
+    for (const std::uint64_t bytes : {100'000, 200'000, 1'000'000}) {
+        p.round(bytes, 1s);
+        ASSERT_TRUE(p.e.starting());
+        EXPECT_LT(p.e.allowance(), 100'000u);
+    }
+}
+
 TEST(estimator, there_is_always_room_for_a_frame) {
     EXPECT_GE(path().e.allowance(), path().e.frame(64 * kib));
     path p;
@@ -399,6 +435,29 @@ TEST(estimator, patience_is_longer_than_any_usual_round_trip) {
     path far;
     far.rounds(50, 1000, 20s);
     EXPECT_LE(far.e.patience(), 10s) << "somebody waits";
+}
+
+// A hundred confirmations that took as long as each other say that the path is steady now, and not that it is.
+TEST(estimator, patience_outlives_a_calm_round_trip) {
+    path p;
+    for (int n = 0; n < 20; ++n)
+        p.round(1000, n % 2 ? 100ms : 500ms);
+    const duration shaken = p.e.patience();
+    std::deque<mark> flying;
+    std::uint64_t count = p.sent;
+    for (int n = 0; n < 100; ++n) {
+        flying.push_back(p.e.on_sent(1000, p.now));
+        p.now += 2ms;
+    }
+    p.now += 100ms;
+    for (const mark& m : flying) {
+        p.e.on_confirmed(count += 10, m, {}, p.now);
+        p.now += 2ms;
+    }
+    EXPECT_GT(p.e.patience(), shaken / 2);
+    p.sent = count;
+    p.rounds(40, 1000, 300ms);
+    EXPECT_LT(p.e.patience(), 400ms) << "it was long ago";
 }
 
 }  // namespace

@@ -159,8 +159,6 @@ TEST(scenario, s04_freeze) {
     freeze(1000ms, true);
 }
 
-// Asked for was 1 % twice. What comes that late cannot be told from what comes no more: 2.3 % of these transfers goes twice, and it was 1.1 % when half as
-// much was in flight over such paths, and a third less arrived.
 TEST(scenario, s05_jitter) {
     std::size_t stales = 0;
     double duplicates = 0;
@@ -177,20 +175,28 @@ TEST(scenario, s05_jitter) {
         duplicates += b.duplicates(1, size);
     }
     EXPECT_LE(static_cast<double>(stales), static_cast<double>(seeds * size) / (100.0 * mib));
-    EXPECT_LE(duplicates / static_cast<double>(seeds), 0.025);
+    EXPECT_LE(duplicates / static_cast<double>(seeds), 0.01);
 }
 
-TEST(scenario, s05_a_little_jitter_costs_nothing) {
+// Asked for were 95 %. It is 80 % of what TCP connections that always have something to send carry over the same paths (half of what these could); and
+// two thirds in the first ten seconds, when nothing tells jitter from a queue.
+TEST(scenario, s05_a_little_jitter) {
     std::vector<path_shape> shaky = three;
     for (path_shape& p : shaky)
         p.jitter = 100ms;
-    bond b(shaky, 2);
-    constexpr std::uint64_t size = 64 * mib;
-    const std::size_t bulk = b.transfer(false, size);
-    const double took = b.until_read(bulk, 1, size);
-    const double tcp =
-        libp::sim::greedy(shaky, 6, duration(static_cast<std::int64_t>(took * 1e9)), 1);
-    EXPECT_GE(static_cast<double>(size) / took, 0.5 * tcp);
+    constexpr std::uint64_t size = 120 * mib;
+    const std::uint64_t seeds = debug_build ? 1 : 4;
+    double share = 0;
+    for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+        const bool down = seed % 2 == 0;
+        bond b(shaky, 2, seed);
+        const std::size_t bulk = b.transfer(down, size);
+        const double took = b.until_read(bulk, down ? 0 : 1, size);
+        EXPECT_LE(b.duplicates(down ? 0 : 1, size), 0.01);
+        share += static_cast<double>(size) / took /
+                 libp::sim::greedy(shaky, 6, duration(static_cast<std::int64_t>(took * 1e9)), seed);
+    }
+    EXPECT_GE(share / static_cast<double>(seeds), 0.7);
 }
 
 // The peer is stopped, or the laptop is shut: all is silent together, and nobody in particular is to blame.

@@ -19,6 +19,10 @@ constexpr double growth = 1.25;
 constexpr int rounds_to_settle = 3;
 // While starting: what TCP's slow start needs to double in every round trip. (BBR's 2.89 is for pacing; here it only fills queues.)
 constexpr double start_gain = 2.2;
+// Twice as much was in flight, and half as much again came in the same time: then it may be twice as much once more, however long that round trip was.
+// Where round trips vary nearly all are longer than the shortest, and with what that one holds the start would end where it began. What brought less than
+// this may have been a queue. It holds for rounds that had enough to send, and not for a start after a silence, when the rate was only thought to be less.
+constexpr double leap = 1.5;
 // What TCP sends in its first round trip: ten segments (RFC 6928).
 constexpr double first_flight = 14480;
 // Afterwards: a quarter more than what the path holds finds out whether it has become faster.
@@ -46,7 +50,9 @@ constexpr duration least_patience = 200ms, most_patience = 3s, unknown_patience 
 }  // namespace
 
 delivery_estimator::delivery_estimator(duration rtt, instant now) noexcept
-    : rtt_min_{rtt, duration{0}}, half_(now.time_since_epoch() / (rtt_window / 2)) {}
+    : rtt_min_{rtt, duration{0}},
+      half_(now.time_since_epoch() / (rtt_window / 2)),
+      leapt_with_(first_flight) {}
 
 delivery_estimator::mark delivery_estimator::on_sent(std::size_t in_flight, instant now) noexcept {
     if (in_flight == 0) confirmed_at_ = confirmed_sent_ = now;
@@ -69,12 +75,18 @@ void delivery_estimator::on_confirmed(std::uint64_t count, const mark& newest, d
     confirmed_sent_ = newest.sent;
     if (newest.delivered >= round_end_) {
         round_end_ = count;
+        if (round_rttvar_ < lasting_rttvar_)
+            lasting_rttvar_ -= (lasting_rttvar_ - round_rttvar_) / 4;
+        round_rttvar_ = duration{0};
         if (++clump_rounds_ >= clump_rounds) {
             clump_rounds_ = 0;
             clump_[1] = std::exchange(clump_[0], 0);
         }
+        if (newest.limited) leapt_with_ = std::min(leapt_with_, first_flight);
         if (starting_ && !newest.limited) {
             if (rate() >= rate_before_ * growth) {
+                if (rate_before_ > 0 && leapt_with_ > 0 && rate() >= rate_before_ * leap)
+                    leapt_with_ = static_cast<double>(count - newest.delivered);
                 rate_before_ = rate();
                 rounds_without_growth_ = 0;
             } else if (++rounds_without_growth_ >= rounds_to_settle) {
@@ -94,6 +106,8 @@ void delivery_estimator::on_round_trip(duration rtt, instant now) noexcept {
         rttvar_ += (std::max(srtt_ - rtt, rtt - srtt_) - rttvar_) / 4;
         srtt_ += (rtt - srtt_) / 8;
     }
+    round_rttvar_ = std::max(round_rttvar_, rttvar_);
+    lasting_rttvar_ = std::max(lasting_rttvar_, rttvar_);
     const auto least = [](duration a, duration b) { return a == duration{0} ? b : std::min(a, b); };
     if (const auto half = now.time_since_epoch() / (rtt_window / 2); half != half_) {
         half_ = half;
@@ -135,7 +149,7 @@ void delivery_estimator::restart(instant now) noexcept {
     for (double& r : rate_)
         r /= 2;
     starting_ = true;
-    rate_before_ = 0;
+    rate_before_ = leapt_with_ = 0;
     rounds_without_growth_ = 0;
     update_allowance(now);
 }
@@ -150,7 +164,8 @@ void delivery_estimator::update_allowance(instant now) noexcept {
     const double r = rate(), least = seconds(rtt_min());
     const double clump = std::max(clump_[0], clump_[1]) / r;
     const double wobble = std::min({wobbles * seconds(rttvar_), clump, seconds(most_wobble)});
-    const double path = starting_ ? start_gain * least : settled_gain * least + wobble;
+    const double path =
+        starting_ ? start_gain * std::max(least, leapt_with_ / r) : settled_gain * least + wobble;
     const auto worth = [r](double time) {
         return std::max<std::size_t>(4 * smallest_frame, static_cast<std::size_t>(r * time));
     };
@@ -190,7 +205,7 @@ double delivery_estimator::arrival(std::size_t in_flight, std::size_t size) cons
 
 duration delivery_estimator::patience() const noexcept {
     if (srtt_ == duration{0}) return std::max(unknown_patience, 4 * rtt_min());
-    return std::clamp(srtt_ + 4 * rttvar_ + 25ms, least_patience, most_patience);
+    return std::clamp(srtt_ + 4 * lasting_rttvar_ + 25ms, least_patience, most_patience);
 }
 
 }  // namespace libp::stripe

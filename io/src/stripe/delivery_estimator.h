@@ -21,6 +21,9 @@
 //           whatever comes next and cannot be taken back when a better path has room.
 // frame()   how large frames should be: what is delivered in 5 ms, so that nothing waits long behind one; and so that two are allowed.
 // arrival() how long from now until a frame that is sent now has arrived.
+// patience() how long its silence may mean nothing: rttvar is for that as large as it has been in this round, and less by a quarter of the
+//           difference after each round in which it was smaller, as in Linux's TCP. With many samples a round trip RFC 6298's gains forget
+//           within a part of one (RFC 7323, appendix G).
 
 #include <libp/time.h>
 #include <libp/types.h>
@@ -78,6 +81,7 @@ class delivery_estimator {
     void update_allowance(instant now) noexcept;
 
     duration srtt_{0}, rttvar_{0};
+    duration round_rttvar_{0}, lasting_rttvar_{0};  // at most in this round; for patience
 
     // Extremes over a window: of the half that is being filled and of the one before.
     double rate_[2] = {0, 0};
@@ -98,6 +102,7 @@ class delivery_estimator {
     bool measured_ = false;  // by a sample that was not limited
     bool starting_ = true;
     double rate_before_ = 0;  // at the last round in which it had grown
+    double leapt_with_;       // what came in the round trip in which it last grew by half
     int rounds_without_growth_ = 0;
     std::uint64_t round_end_ = 0;
     std::size_t allowance_ = first_allowance, tight_ = first_allowance;
