@@ -137,7 +137,7 @@ TEST_F(receive_stream_test, small_pieces_that_meet_do_not_hold_a_block_each) {
 
 // Runs of pieces of three sizes, those of each size by themselves, forwards or backwards, and each in a large block.
 TEST_F(receive_stream_test, no_pattern_of_pieces_holds_many_times_its_bytes) {
-    constexpr std::size_t sizes[] = {1, 2, 511, 512, 513, 4095, 4096, 4097, 16384};
+    constexpr std::size_t sizes[] = {1, 2, 511, 512, 513, 4095, 4096, 4097, 16384, 65535};
     for (std::uint64_t seed : test_seeds(100)) {
         SCOPED_TRACE(seed_note(seed));
         test_random random(seed);
@@ -164,7 +164,8 @@ TEST_F(receive_stream_test, no_pattern_of_pieces_holds_many_times_its_bytes) {
                         receive_stream::verdict::ok);
                 }
             }
-            ASSERT_LE(blocks.in_use(), 17 * r.held() + 64 * kib);
+            // The pool's smallest blocks come in eighths of each other.
+            ASSERT_LE(blocks.in_use(), 9 * r.held() + 64 * kib);
         }
         r.check_invariants();
     }

@@ -13,7 +13,7 @@ namespace {
 // Below this a piece that will be held is copied to where its neighbours are.
 constexpr std::size_t small_piece = 16 * kib;
 // A piece may pin a block of at most this many times its size.
-constexpr std::size_t pin_factor = 16;
+constexpr std::size_t pin_factor = 4;
 
 bool pins_too_much(const chain& piece) noexcept {
     std::size_t pinned = 0;
@@ -125,7 +125,7 @@ void receive_stream::absorb(block_pool& blocks) {
 void receive_stream::park(block_pool& blocks, std::uint64_t at, chain&& piece) {
     const std::size_t n = piece.size();
     parked_bytes_ += n;
-    const bool copy = n < small_piece;
+    const bool copy = n < small_piece || pins_too_much(piece);
     auto above = parked_.upper_bound(at);
     if (above != parked_.begin()) {
         const auto below = std::prev(above);
