@@ -371,6 +371,11 @@ std::size_t engine::open_streams() const {
     return state_->streams_.size();
 }
 
+std::size_t engine::unfinished(subflow_id id) const {
+    const subflow* s = state_->find_subflow(id);
+    return s ? s->reader.buffered() : 0;
+}
+
 std::size_t engine::memory() const {
     std::size_t n = state_->unsent_ + state_->retained_ + state_->held_ + state_->datagrams_out_ +
                     state_->credit_.kept();

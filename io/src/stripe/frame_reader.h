@@ -5,9 +5,9 @@
 // A frame comes out only when it is whole and both its CRCs are right, and only if it is well formed (wire.h). After
 // the first that is not, the reader is broken for good.
 //
-// Memory: nothing between frames; of one that is unfinished, up to max_frame bytes, which may hold the block that it began in (128 KiB at most)
-// and four times the size of what came later (block_reader.h): 640 KiB in all, with the usual frames of 128 KiB at most. No budget counts it. What
-// bounds the sum is how many subflows there are: 64 a session, and each a connection for which the system may buffer several times that.
+// Memory: nothing between frames; of one that is unfinished, up to max_frame bytes, which may hold the
+// block that it began in (128 KiB at most) and four times the size of what came later (block_reader.h):
+// five times max_frame. Which subflow goes when all of a node have too much of it, the node decides.
 
 #include <libp/block.h>
 #include <libp/chain.h>

@@ -19,6 +19,11 @@ constexpr std::size_t streams_ahead = 4;
 constexpr duration parting_limit = 5s;
 constexpr std::size_t most_parting = 256;
 
+// What all subflows together may have of frames that have not come whole, out of a node's memory.
+std::size_t most_unfinished(const node_options& options) noexcept {
+    return std::max(options.memory_budget / 16, 8 * std::size_t(options.engine.max_frame));
+}
+
 }  // namespace
 
 node::core::core(event_loop& l, const log& o, const node_options& opts, stream_handler h)
@@ -167,6 +172,18 @@ void node::core::completed(striped_stream& s, chain unread) {
     s.on_completed(std::move(unread));
     kept_unread += s.unread();
     if (s.unread() > 0) outliving.push_back(s);
+}
+
+// An honest subflow's frame is whole within milliseconds, and of a size that suits its rate. Of those that seem not to go on it is whose session
+// has most of such that goes: one peer's many subflows do not cost another's.
+void node::core::unfinished_changed(std::size_t was, std::size_t is) {
+    unfinished = unfinished - was + is;
+    if (is < was) return;
+    while (unfinished > most_unfinished(options)) {
+        const auto most =
+            std::ranges::max_element(sessions, {}, [](const auto& s) { return s->unfinished(); });
+        (*most)->lose_most_unfinished();
+    }
 }
 
 void node::core::on_chores() {

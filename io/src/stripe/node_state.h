@@ -32,6 +32,7 @@ struct node::core final : joining_pipe::judge, session::keeper {
         see_off(parting, std::move(pipe), std::move(rest));
     }
     void completed(striped_stream& s, chain unread) override;
+    void unfinished_changed(std::size_t was, std::size_t is) override;
     void session_silent() override {
         if (silence) silence();
     }
@@ -69,6 +70,7 @@ struct node::core final : joining_pipe::judge, session::keeper {
     // What they have, or more: counted again only where it seems too much, and once a turn, because a session may end with thousands of them.
     std::size_t kept_unread = 0;
     std::uint64_t kept_counted_in = 0;
+    std::size_t unfinished = 0;  // bytes that all subflows have of frames that have not come whole
     std::vector<std::unique_ptr<joining_pipe>> joining;
     std::vector<std::unique_ptr<session>> sessions;  // oldest first; those that are over included
     parting_pipes parting;                           // behind a goodbye

@@ -68,6 +68,9 @@ class session {
         virtual void part(std::unique_ptr<io_pipe> pipe, chain rest) = 0;
         // A stream that was complete both ways when its session ended; what its application has not read.
         virtual void completed(striped_stream& s, chain unread) = 0;
+        // What a subflow has of a frame that has not come whole was `was` bytes and is `is` bytes. Subflows may be lost
+        // for it, of any session.
+        virtual void unfinished_changed(std::size_t was, std::size_t is) = 0;
         // See node::on_silence.
         virtual void session_silent() = 0;
         // No more calls follow; to be retired.
@@ -116,6 +119,10 @@ class session {
     void set_scheduler(scheduler by);
     // Where its oldest subflow that lives came from.
     compact_address peer_address() const noexcept;
+    // What its subflows have of frames that have not come whole.
+    std::size_t unfinished() const noexcept;
+    // Loses the subflow that has most of one.
+    void lose_most_unfinished();
     // Bytes both ways, of all subflows there ever were.
     std::uint64_t carried() const;
 
@@ -132,6 +139,9 @@ class session {
     // -- for its subflows --------------------------------------------------------------------
 
     void lose(subflow_driver& s, error why);
+    void unfinished_changed(std::size_t was, std::size_t is) {
+        keeper_.unfinished_changed(was, is);
+    }
     void after_input();
 
   private:

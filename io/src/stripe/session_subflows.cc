@@ -139,6 +139,19 @@ void session::set_scheduler(scheduler by) {
     later();
 }
 
+std::size_t session::unfinished() const noexcept {
+    std::size_t n = 0;
+    for (const auto& s : subflows_)
+        n += s->unfinished();
+    return n;
+}
+
+void session::lose_most_unfinished() {
+    const auto most =
+        std::ranges::max_element(subflows_, {}, [](const auto& s) { return s->unfinished(); });
+    if (most != subflows_.end()) lose(**most, {reason::limit});
+}
+
 std::uint64_t session::carried() const {
     std::uint64_t n = sent_ + received_;
     for (const auto& s : subflows_) {

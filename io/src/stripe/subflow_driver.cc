@@ -120,11 +120,13 @@ void subflow_driver::die(error why) {
     more_.cancel();
     out_.clear();
     pipe_->reset();
+    set_unfinished(0);
 }
 
 joining_pipe::parts subflow_driver::part(error why) {
     why_ = why;
     more_.cancel();
+    set_unfinished(0);
     return {std::move(pipe_), {}, std::move(out_)};
 }
 
@@ -163,6 +165,14 @@ void subflow_driver::receive() {
 void subflow_driver::feed(chain&& data) {
     if (error e = session_.engine().received(id_, std::move(data), loop_.now()))
         session_.lose(*this, e);
+    else
+        set_unfinished(session_.engine().unfinished(id_));
+}
+
+// The keeper may lose a subflow for it, this one too.
+void subflow_driver::set_unfinished(std::size_t bytes) {
+    const std::size_t was = std::exchange(unfinished_, bytes);
+    if (was != bytes) session_.unfinished_changed(was, bytes);
 }
 
 }  // namespace libp::stripe

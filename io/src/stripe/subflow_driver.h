@@ -54,6 +54,8 @@ class subflow_driver {
     bool dead() const noexcept { return bool(why_); }
     error why() const noexcept { return why_; }
     instant since() const noexcept { return since_; }
+    // Bytes of a frame that has not come whole.
+    std::size_t unfinished() const noexcept { return unfinished_; }
     // Nothing the engine gave waits for the pipe.
     bool drained() const noexcept { return out_.empty(); }
 
@@ -62,6 +64,7 @@ class subflow_driver {
     void on_more();
     void receive();
     void feed(chain&& data);
+    void set_unfinished(std::size_t bytes);
     // Sends what is in out_; returns the bytes that the pipe took.
     std::size_t flush();
     // Asks the engine for a batch, and the pipe to keep no more unsent than suits the subflow's rate.
@@ -79,6 +82,7 @@ class subflow_driver {
     chain out_;
     std::size_t batch_ = 32 * kib;  // what the pipe seems to take at once
     std::size_t kept_unsent_ = 0;
+    std::size_t unfinished_ = 0;
     instant keep_again_at_{}, look_again_at_{};
     instant heard_;
     bool congested_ = false;  // as the engine was told

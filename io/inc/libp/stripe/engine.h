@@ -285,6 +285,8 @@ class engine {
     void on_timer(instant now);
 
     std::size_t open_streams() const;
+    // Bytes received of a frame that has not come whole.
+    std::size_t unfinished(subflow_id id) const;
     // Bytes held: to be sent, sent and unconfirmed, received and unread.
     std::size_t memory() const;
     // Sum over streams that are open of granted - consumed; with what others are granted in advance, never above memory_budget.

@@ -43,7 +43,8 @@
 // rest a new session gets 1 / (live sessions + 2) of what is left; a session's share is fixed while it lives. Half of a share bounds
 // what the peer is granted; what streams may give to be sent is bounded by what is left of the share, and by an equal floor for each. A client sets max_sessions to the few it needs.
 // Bytes that complete streams had unread when their session ended are an eighth of it at most, all together; what would be more breaks its stream (limit).
-// Outside of it is what each subflow has of an unfinished frame: half a MiB at the very worst (frame_reader.h), of max_sessions times max_subflows.
+// What all subflows have received of frames that have not come whole is a sixteenth of it at most, or eight frames; it may hold five times
+// that in memory (frame_reader.h). Where it would be more, the session that has most of it loses the subflow that has most.
 
 #include <libp/compact_address.h>
 #include <libp/event_loop.h>
