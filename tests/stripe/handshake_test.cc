@@ -92,6 +92,23 @@ struct handshake_test : ::testing::Test {
     }
 };
 
+TEST_F(handshake_test, ready_says_whether_the_session_goes_on) {
+    for (const bool goes_on : {false, true}) {
+        handshake a(blocks, hello_of(1, 1)), b(blocks, hello_of(2, 2));
+        chain c = a.take_output();
+        ASSERT_FALSE(b.received(c));
+        b.accept(goes_on);
+        c = b.take_output();
+        ASSERT_FALSE(a.received(c));
+        a.accept();
+        ASSERT_FALSE(a.received(c));
+        EXPECT_TRUE(a.done());
+        EXPECT_EQ(a.peer_goes_on(), goes_on);
+    }
+    EXPECT_EQ(end_of(true, frame({.type = wire::type::ready, .aux = 2}), 10),
+              error{reason::protocol_error});
+}
+
 TEST_F(handshake_test, the_hello_is_124_bytes_as_the_page_says) {
     hello h = hello_of(0xaa, 0xbb);
     h.max_frame = 0x10000;

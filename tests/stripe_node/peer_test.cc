@@ -63,6 +63,35 @@ TEST(StripePeer, AnEndedSessionIsRefusedWhereOthersLive) {
     EXPECT_TRUE(w.run([&] { return again.finished(); }));
 }
 
+// It is not remembered for ever; but the peer knows that there was one. Begun again, it would be given what it has had once.
+TEST(StripePeer, AForgottenSessionIsNotBegunAgain) {
+    world w({.resume = 600s}, {.resume = 10s});
+    another_peer other(w);
+    w.join_many(2);
+    w.b.answer.fin = false;
+    talker& t = w.open({.to_send = 1000, .fin = false});
+    ASSERT_TRUE(w.run([&] { return !w.b.talkers.empty() && w.b.talkers[0]->received() == 1000; }));
+    ASSERT_TRUE(w.run([&] { return t.pipe().has(io_flag::ready); }));
+    for (link& l : w.links)
+        l.cut();
+    ASSERT_TRUE(w.run([&] { return w.b.it.sessions() == 1; }, 20s));
+    for (int n = 0; n < 300; ++n) {
+        another_peer passer_by(w);
+        ASSERT_TRUE(w.run([&] { return w.b.it.sessions() == 2; }));
+        passer_by.it.close({});
+        ASSERT_TRUE(w.run([&] { return w.b.it.sessions() == 1; }));
+    }
+    ASSERT_FALSE(t.broken());
+    w.join();
+    ASSERT_TRUE(w.run([&] { return t.broken(); }, 1s)) << "there is nothing to wait for";
+    EXPECT_EQ(t.why().why, reason::session_lost);
+    EXPECT_EQ(w.b.talkers.size(), 1u) << "what it asked for was done twice";
+    w.join();
+    w.b.answer.fin = true;
+    const talker& again = w.open({.to_send = 100'000});
+    EXPECT_TRUE(w.run([&] { return again.finished(); }));
+}
+
 // Where that session had the last place, too: it counts no more, else the newcomer could not come before it is given up.
 TEST(StripePeer, S21ARestartedPeerBreaksItsOldSessionAtOnce) {
     for (const std::size_t places : {std::size_t{1}, node_options{}.max_sessions}) {

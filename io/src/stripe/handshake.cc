@@ -161,9 +161,10 @@ error handshake::parse() {
             continue;
         }
         if (head.type == wire::type::goaway) return refusal(head.aux);
-        if (head.type != wire::type::ready) return {reason::protocol_error};
+        if (head.type != wire::type::ready || head.aux > 1) return {reason::protocol_error};
         in_.drop_front(wire::header_size);
         peer_ready_ = true;
+        peer_goes_on_ = head.aux != 0;
         if (state_ == state::accepted) state_ = state::done;
     }
     return {};
@@ -185,14 +186,15 @@ error handshake::parse_hello(std::size_t length) {
     return {};
 }
 
-void handshake::accept() {
+void handshake::accept(bool goes_on) {
     check(undecided(), "a subflow was accepted before its HELLO came, or twice");
-    say({.type = wire::type::ready});
+    say({.type = wire::type::ready, .aux = std::uint16_t{goes_on}});
     state_ = peer_ready_ ? state::done : state::accepted;
 }
 
 void handshake::refuse(error why) {
-    check(undecided(), "a subflow was refused before its HELLO came, or after it was accepted");
+    check(undecided() || done(),
+          "a subflow was refused before its HELLO came, or between the READYs");
     failed_ = why;
     say_no(why.why);
 }

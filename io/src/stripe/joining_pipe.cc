@@ -75,7 +75,7 @@ error joining_pipe::consume() {
             return e;
         }
         accepted_ = true;
-        handshake_.accept();
+        handshake_.accept(goes_on_);
         // READY may have come with the HELLO.
         if (error e = handshake_.received(in_)) return e;
     }

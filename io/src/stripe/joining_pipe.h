@@ -41,6 +41,10 @@ class joining_pipe {
     joining_pipe(event_loop& loop, judge& by, std::unique_ptr<io_pipe> pipe, const hello& own,
                  subflow_origin origin, duration limit);
 
+    // From hello_came(): the peer must have had the session before this subflow began.
+    void goes_on() noexcept { goes_on_ = true; }
+    // From shaken(): the peer is told why it is not to be.
+    void refuse(error why) { handshake_.refuse(why); }
     // Gives up, from the loop: failed() follows.
     void doom(error why) noexcept;
     bool doomed() const noexcept { return bool(doom_); }
@@ -80,7 +84,7 @@ class joining_pipe {
     deferred doomed_;
     error doom_{};
     instant hello_sent_ = never;
-    bool accepted_ = false;
+    bool accepted_ = false, goes_on_ = false;
 };
 
 }  // namespace libp::stripe

@@ -52,7 +52,10 @@ error node::core::hello_came(joining_pipe& j) {
         if (k != key && !find(k) && std::ranges::find(begun, k) == begun.end()) begun.push_back(k);
     }
     if (subflows >= options.max_subflows) return {reason::limit};
-    if (s) return {};
+    if (s) {
+        if (s->was_shared(j.since(), options.handshake_timeout)) j.goes_on();
+        return {};
+    }
     const auto taken = [&](const auto& other) {
         return !other->over() && !other->vacant() && !other->is_before(h.peer().who, who_joins);
     };
@@ -69,6 +72,11 @@ void node::core::shaken(joining_pipe& j) {
         return failed(j, {reason::session_lost});
     if (s && s->peer_identity() != j.pipe().peer_identity())
         return failed(j, {reason::auth_failed});
+    if (!s && j.greeting().peer_goes_on()) {
+        // We had it, and have forgotten that it ended. Behind READY: the peer's engine hears it.
+        j.refuse({reason::session_lost});
+        return failed(j, {reason::session_lost});
+    }
     if (!s) {
         end_restarted(j);
         if (!make_place()) return failed(j, {reason::limit});

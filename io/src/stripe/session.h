@@ -28,6 +28,7 @@
 #include <libp/stripe/engine.h>
 #include <libp/stripe/node.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <string>
@@ -86,6 +87,10 @@ class session {
     // -- for the node ------------------------------------------------------------------------
 
     const session_key& key() const noexcept { return key_; }
+    // The peer had it by then: something of it had come, or it was older than a handshake may be.
+    bool was_shared(instant by, duration handshake) const noexcept {
+        return by > first_heard_ || by - since_ > handshake;
+    }
     // Of that peer, before it was restarted.
     bool is_before(const identity& peer, const std::string& peer_identity) const noexcept {
         return peer_.node_id == peer.node_id && peer_.instance != peer.instance &&
@@ -139,6 +144,7 @@ class session {
     // -- for its subflows --------------------------------------------------------------------
 
     void lose(subflow_driver& s, error why);
+    void heard() noexcept { first_heard_ = std::min(first_heard_, loop_.now()); }
     void unfinished_changed(std::size_t was, std::size_t is) {
         keeper_.unfinished_changed(was, is);
     }
@@ -178,6 +184,7 @@ class session {
     const std::uint32_t number_;
     const session_options options_;
     const instant since_;
+    instant first_heard_ = never;
     stripe::engine engine_;
 
     std::vector<std::unique_ptr<subflow_driver>> subflows_;

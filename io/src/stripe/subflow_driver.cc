@@ -163,6 +163,7 @@ void subflow_driver::receive() {
 }
 
 void subflow_driver::feed(chain&& data) {
+    session_.heard();
     if (error e = session_.engine().received(id_, std::move(data), loop_.now()))
         session_.lose(*this, e);
     else

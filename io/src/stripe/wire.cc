@@ -55,7 +55,7 @@ constexpr std::uint32_t exactly_none = UINT32_MAX;
 
 constexpr shape shapes[] = {
     {type::hello, flag::crc, false, false, false, hello_size, hello_max},
-    {type::ready, 0, false, false, false, 0, exactly_none},
+    {type::ready, 0, false, true, false, 0, exactly_none},
     {type::open, flag::crc, true, true, true, 0, open_max},
     {type::open_ok, 0, true, false, true, 0, exactly_none},
     {type::data, flag::fin | flag::resent | flag::crc, true, false, true, 0, whole_frame},

@@ -77,14 +77,16 @@ class handshake {
 
     // The peer's HELLO is known (its session can be looked up), and accept() has not been called.
     bool undecided() const noexcept { return state_ == state::hello_received; }
-    // We take this subflow: queues READY.
-    void accept();
-    // Instead: queues GOAWAY.
+    // We take this subflow: queues READY. `goes_on`: the peer must have its session already (wire.h, section 3).
+    void accept(bool goes_on = false);
+    // Instead, or once done(), with nothing more to be sent or received: queues GOAWAY.
     void refuse(error why);
     // We have turned the peer away, and what is to be sent says so: it should arrive.
     bool refused() const noexcept { return state_ == state::refused; }
     // The peer's READY came too: the subflow may carry frames.
     bool done() const noexcept { return state_ == state::done; }
+    // ... and says that we must have its session already.
+    bool peer_goes_on() const noexcept { return peer_goes_on_; }
 
     const hello& own() const noexcept { return own_; }
     const hello& peer() const noexcept { return peer_; }
@@ -103,7 +105,7 @@ class handshake {
     block_pool& blocks_;
     hello own_, peer_;
     state state_ = state::hello_sent;
-    bool peer_ready_ = false;
+    bool peer_ready_ = false, peer_goes_on_ = false;
     error failed_{};  // sticky
     chain out_, in_;
 };

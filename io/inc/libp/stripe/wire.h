@@ -28,7 +28,7 @@
 //
 //     type      name      stream  aux      offset                   payload                    flags       elicits
 //     0x01      HELLO     0       0        0                        section 3                  CRC         -
-//     0x03      READY     0       0        0                        none                       none        -
+//     0x03      READY     0       0, 1     0                        none                       none        -
 //     0x10      OPEN      id      class    opener's credit          TLVs, <= 1024              CRC         yes
 //     0x11      OPEN_OK   id      0        acceptor's credit        none                       none        yes
 //     0x12      DATA      id      0        of the first byte        <= max_frame               all         yes
@@ -71,6 +71,11 @@
 // follows from the HELLOs alone: max_frame and max_streams are the smaller of both; the session is the unordered pair of (node_id, instance) and the
 // greater of both tags; the end whose node_id || instance is lower is the even side (equal: both ends are one process, the subflow is closed); the
 // subflow's number is the XOR of the first four bytes of the nonces. Anything wrong before READY closes the subflow without a reply.
+//
+// READY's aux is 1 if the session goes on: the sender has it, and knows that its peer had it before the
+// sender's HELLO, because something of it had come by then, or it had lasted longer than a handshake may. Whoever has no such
+// session then has ended it, and forgotten: it is not begun again, or what was done for it once would be done twice.
+// That is answered by GOAWAY with session_lost behind READY.
 //
 // A HELLO that is right, and yet not wanted, is answered: by GOAWAY in place of READY, the same frame in every version, and the subflow is closed so that
 // it arrives. (Behind READY a GOAWAY is the session's, section 8.) The code is one of
