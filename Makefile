@@ -52,7 +52,7 @@ OPT_asan     := -O1 -g1 -DLIBP_DEBUG=1 -fsanitize=address,undefined -fno-sanitiz
                 -fno-omit-frame-pointer
 OPT_tsan     := -O1 -g1 -DLIBP_DEBUG=1 -fsanitize=thread
 OPT_fuzz     := -O1 -g1 -DLIBP_DEBUG=1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
-# Tests spend their time in the library: their own code is only to compile fast.
+# Tests spend their time in the library and in the simulator: their own code is only to compile fast.
 OPT_tests    := $(if $(filter release,$(MODE)),-Og,-O0) -g1 $(if $(filter asan,$(MODE)),-fno-sanitize=undefined)
 CXXFLAGS_ALL := -std=c++20 -pthread $(WARNINGS) $(OPT_$(MODE)) $(CXXFLAGS)
 LDFLAGS_ALL  := -pthread $(filter -fsanitize%,$(OPT_$(MODE))) $(LDFLAGS)
@@ -88,6 +88,10 @@ LIBP     := $(LIB)/libp.a
 TEST_DIRS := $(patsubst tests/%/,%,$(sort $(dir $(wildcard tests/*/*_test.cc))))
 TESTS     := $(patsubst %,$(BIN)/test-%,$(TEST_DIRS))
 SUP_SRC   := $(wildcard tests/support/*.cc)
+# The simulator. Over plain links alone it needs no network, and none is compiled for that.
+SIM_SRC            := $(wildcard tests/sim/*.cc)
+SIM_FOR_stripe_sim := $(SIM_SRC)
+SIM_FOR_stripe     := $(patsubst %,tests/sim/%.cc,allowance_check applications link simulation stream_plan timeline)
 FUZZ_SRC  := $(wildcard tests/fuzz/*_fuzz.cc)
 FUZZERS   := $(patsubst tests/fuzz/%_fuzz.cc,%,$(FUZZ_SRC))
 REPLAYS   := $(patsubst %,$(BIN)/replay-%,$(FUZZERS))
@@ -112,9 +116,11 @@ $(BIN)/%: $(OBJ)/apps/%.o $(call objects,$(KIT_SRC)) $(LIBP)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CXX) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
+# The library is linked last, also where a program has objects of its own.
 $(BIN)/bench-%: $(OBJ)/tests/bench/%.o $(call objects,$(KIT_SRC)) $(LIBP)
 	@mkdir -p $(@D)
-	$(call say,LINK,$@)$(CXX) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
+	$(call say,LINK,$@)$(CXX) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(LIBP) $(LIBS)
+$(BIN)/bench-stripe_sim: $(call objects,$(SIM_SRC))
 
 $(BIN)/lab-%: $(OBJ)/tests/lab/%.o
 	@mkdir -p $(@D)
@@ -124,7 +130,8 @@ $(BIN)/lab-%: $(OBJ)/tests/lab/%.o
 LOW_LAYERS := core data sys evl
 LOW_SUP    := tests/support/sim_poller.cc
 low_src     = $(foreach l,$(SEES_$(1)),$(call sources_of,$(l))) $(if $(filter evl,$(1)),$(LOW_SUP))
-linked_to   = $(call objects,$(if $(filter $(LOW_LAYERS),$(1)),$(call low_src,$(1)),$(SUP_SRC) $(KIT_SRC))) $(if $(filter $(LOW_LAYERS),$(1)),,$(LIBP))
+high_src    = $(SUP_SRC) $(SIM_FOR_$(1)) $(KIT_SRC)
+linked_to   = $(call objects,$(if $(filter $(LOW_LAYERS),$(1)),$(call low_src,$(1)),$(call high_src,$(1)))) $(if $(filter $(LOW_LAYERS),$(1)),,$(LIBP))
 define test_rule
 $(BIN)/test-$(1): $(call objects,$(wildcard tests/$(1)/*.cc)) $(call linked_to,$(1))
 	@mkdir -p $$(@D)
@@ -164,8 +171,8 @@ $(OBJ)/tests/fuzz/%: private CPPFLAGS_ALL += -include tests/fuzz/entry.h
 # clang builds do without, so that an include that is missing shows.
 PCH_STD   := algorithm array atomic chrono deque functional memory mutex optional random string thread variant vector
 PCH_TYPE  := $(if $(CLANG),pch,gch)
-# The simulations compute for minutes, and are optimised as the library is.
-PCH_TESTS := $(call objects,$(filter-out tests/stripe_sim/%,$(wildcard tests/*/*_test.cc)))
+# The simulations compute for minutes, in tests/sim and tests/stripe_sim/bond.cc: no tests, and optimised as the library is.
+PCH_TESTS := $(call objects,$(wildcard tests/*/*_test.cc))
 PCH_OTHER := $(filter-out $(PCH_TESTS),$(call objects,$(LIB_SRC) $(KIT_SRC) $(APP_SRC) $(SUP_SRC) $(TOOL_SRC) $(wildcard tests/*/*.cc)))
 $(OBJ)/pch/%.$(PCH_TYPE):
 	@mkdir -p $(@D)

@@ -12,6 +12,7 @@
 #include <sim/greedy.h>
 #include <sim/routes.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>

@@ -9,11 +9,9 @@
 #include <sim/timeline.h>
 #include <support/seed.h>
 
-#include <algorithm>
 #include <deque>
 #include <map>
 #include <memory>
-#include <utility>
 
 namespace libp::sim {
 
@@ -27,14 +25,8 @@ struct path_shape {
 };
 
 // In Mbit/s, milliseconds one way, KiB.
-inline path_shape path(double mbit, double ms, std::size_t queue_kib = 256, double loss = 0,
-                       double flow_cap_mbit = 0) {
-    return {.bits_per_second = mbit * 1e6,
-            .delay = duration(static_cast<std::int64_t>(ms * 1e6)),
-            .queue = queue_kib * kib,
-            .loss = loss,
-            .flow_cap = flow_cap_mbit * 1e6};
-}
+path_shape path(double mbit, double ms, std::size_t queue_kib = 256, double loss = 0,
+                double flow_cap_mbit = 0);
 
 struct packet {
     enum class kind : std::uint8_t { data, ack, reset };
@@ -59,21 +51,13 @@ class host : public timeline::actor {
 class bottleneck final : public timeline::actor {
   public:
     bottleneck(timeline& time, const path_shape& shape, std::uint64_t seed,
-               bottleneck* next = nullptr)
-        : actor(time), shape_(shape), random_(seed), next_(next) {}
+               bottleneck* next = nullptr);
 
-    void enter(const packet& p) {
-        if (shape_.flow_cap > 0) return own(p.to).enter(p);
-        admit(p);
-    }
+    void enter(const packet& p);
 
     // -- weather
     const path_shape& shape() const noexcept { return shape_; }
-    void reshape(const path_shape& s) {
-        shape_ = s;
-        for (auto& [flow, line] : own_)
-            line->shape_ = own_shape();
-    }
+    void reshape(const path_shape& s);
     void set_rate(double bits_per_second) { shape_.bits_per_second = bits_per_second; }
     // Nothing leaves it; what waits goes on when it thaws.
     void freeze(bool frozen) {
@@ -81,14 +65,7 @@ class bottleneck final : public timeline::actor {
         if (!frozen) serve();
     }
     // Everything that is in it, and whatever enters, is lost.
-    void black_hole(bool on) {
-        hole_ = on;
-        for (const auto& [flow, line] : own_)
-            line->black_hole(on);
-        if (!on) return;
-        queue_.erase(queue_.begin() + (serving_ ? 1 : 0), queue_.end());
-        bytes_ = serving_ ? queue_.front().size : 0;
-    }
+    void black_hole(bool on);
     bool passes() const noexcept { return !hole_ && !frozen_; }
 
     duration waiting() const noexcept {
@@ -105,58 +82,12 @@ class bottleneck final : public timeline::actor {
         return {.bits_per_second = shape_.flow_cap, .delay = {}, .queue = shape_.queue};
     }
     // A line of the flow's own in front of this one.
-    bottleneck& own(timeline::actor_id flow) {
-        auto& line = own_[flow];
-        if (!line) line = std::make_unique<bottleneck>(time(), own_shape(), 0, nullptr);
-        line->next_ = this;
-        return *line;
-    }
-    void admit(const packet& p) {
-        const bool lost = shape_.loss > 0 &&
-                          static_cast<double>(random_.below(1u << 30)) < shape_.loss * (1u << 30);
-        if (hole_ || lost || bytes_ + p.size > shape_.queue) {
-            ++dropped;
-            return;
-        }
-        bytes_ += p.size;
-        queue_.push_back(p);
-        serve();
-    }
-    void serve() {
-        if (serving_ || frozen_ || queue_.empty()) return;
-        serving_ = true;
-        const double ns = queue_.front().size * 8e9 / shape_.bits_per_second;
-        schedule(now() + duration(static_cast<std::int64_t>(ns)), departure);
-    }
-    void on_time(int what) override { what == departure ? depart() : arrive(); }
-    void depart() {
-        serving_ = false;
-        const packet p = queue_.front();
-        queue_.pop_front();
-        bytes_ -= p.size;
-        carried += p.size;
-        if (shape_.jitter > duration{0} && now() >= jitter_until_) {
-            extra_ = duration(static_cast<std::int64_t>(
-                random_.below(static_cast<std::uint64_t>(shape_.jitter.count()))));
-            jitter_until_ = now() + std::max(duration{10ms}, shape_.jitter);
-        }
-        if (shape_.jitter == duration{0}) extra_ = {};
-        last_ = std::max(last_, now() + shape_.delay + extra_);
-        under_way_.push_back(p);
-        schedule(last_, arrival);
-        serve();
-    }
-    void arrive() {
-        const packet p = under_way_.front();
-        under_way_.pop_front();
-        if (hole_) {
-            ++dropped;
-        } else if (next_) {
-            next_->admit(p);
-        } else if (auto* to = time().find(p.to)) {
-            static_cast<host*>(to)->arrived(p);
-        }
-    }
+    bottleneck& own(timeline::actor_id flow);
+    void admit(const packet& p);
+    void serve();
+    void on_time(int what) override;
+    void depart();
+    void arrive();
 
     path_shape shape_;
     test_random random_;
@@ -172,8 +103,7 @@ class bottleneck final : public timeline::actor {
 
 // Both directions.
 struct route {
-    route(timeline& time, const path_shape& up, const path_shape& down, std::uint64_t seed)
-        : lines{{time, up, seed * 2 + 1}, {time, down, seed * 2 + 2}} {}
+    route(timeline& time, const path_shape& up, const path_shape& down, std::uint64_t seed);
 
     // By the end that sends.
     bottleneck lines[2];

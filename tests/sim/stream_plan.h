@@ -8,9 +8,7 @@
 #include <libp/time.h>
 #include <libp/types.h>
 
-#include <algorithm>
 #include <cstdint>
-#include <cstring>
 #include <vector>
 
 namespace libp::stripe::sim {
@@ -43,64 +41,15 @@ struct outcome {
     std::vector<duration> latencies;      // of echoes, at the end that asked
 
     // Bytes read between two moments.
-    std::uint64_t read_between(duration from, duration to) const {
-        std::uint64_t n = 0;
-        for (std::size_t i = static_cast<std::size_t>(from / 100ms);
-             i < std::min(by_tenth.size(), static_cast<std::size_t>(to / 100ms)); ++i)
-            n += by_tenth[i];
-        return n;
-    }
-    void note_read(std::size_t n, instant now) {
-        if (n == 0) return;
-        if (read == 0)
-            first_read = now;
-        else
-            longest_gap = std::max(longest_gap, now - last_read);
-        last_read = now;
-        const auto tenth = static_cast<std::size_t>((now - instant{}) / 100ms);
-        if (by_tenth.size() <= tenth) by_tenth.resize(tenth + 1);
-        by_tenth[tenth] += n;
-    }
+    std::uint64_t read_between(duration from, duration to) const;
+    void note_read(std::size_t n, instant now);
 };
 
 // The bytes at `offset` ... of what end `side` sends on stream `key`: eight at a time.
-inline void pattern(std::uint64_t key, int side, std::uint64_t offset, mutable_bytes out) {
-    std::size_t done = 0;
-    while (done < out.size()) {
-        const std::uint64_t at = offset + done;
-        std::uint64_t x = (at >> 3) * 0x9e3779b97f4a7c15u + key * 2 + static_cast<unsigned>(side);
-        x ^= x >> 29;
-        x *= 0xbf58476d1ce4e5b9u;
-        x ^= x >> 32;
-        const std::size_t skip = at & 7;
-        const std::size_t n = std::min<std::size_t>(8 - skip, out.size() - done);
-        std::uint8_t word[8];
-        std::memcpy(word, &x, 8);
-        std::memcpy(out.data() + done, word + skip, n);
-        done += n;
-    }
-}
+void pattern(std::uint64_t key, int side, std::uint64_t offset, mutable_bytes out);
 
 // True if `data` is what the pattern says; else `wrong` is the first offset that is not.
-inline bool matches(std::uint64_t key, int side, std::uint64_t offset, const chain& data,
-                    std::uint64_t& wrong) {
-    std::uint8_t expected[4096];
-    for (std::size_t i = 0; i < data.slices(); ++i) {
-        bytes rest = data[i].view();
-        while (!rest.empty()) {
-            const std::size_t n = std::min(rest.size(), sizeof expected);
-            pattern(key, side, offset, {expected, n});
-            if (std::memcmp(expected, rest.data(), n) != 0) {
-                wrong = offset;
-                while (expected[wrong - offset] == rest[wrong - offset])
-                    ++wrong;
-                return false;
-            }
-            offset += n;
-            rest = rest.subspan(n);
-        }
-    }
-    return true;
-}
+bool matches(std::uint64_t key, int side, std::uint64_t offset, const chain& data,
+             std::uint64_t& wrong);
 
 }  // namespace libp::stripe::sim

@@ -1,6 +1,8 @@
 #pragma once
 
 // A simulation for tests: over plain links unless said otherwise, and what must not be is a test's failure.
+//
+// No source goes with it: those of tests/sim are in a program without GoogleTest too.
 
 #include <sim/simulation.h>
 

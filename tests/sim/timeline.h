@@ -3,7 +3,6 @@
 // Virtual time: what is going to happen, in order. Nothing here reads a clock, and what is due at the same instant happens in
 // the order in which it was scheduled, so a run is a function of its inputs.
 
-#include <libp/assert.h>
 #include <libp/time.h>
 
 #include <cstdint>
@@ -19,11 +18,8 @@ class timeline {
     // Somebody to whom things happen. What was scheduled for one that is gone does not happen.
     class actor {
       public:
-        explicit actor(timeline& time)
-            : time_(time), id_(static_cast<actor_id>(time.actors_.size())) {
-            time.actors_.push_back(this);
-        }
-        virtual ~actor() { time_.actors_[id_] = nullptr; }
+        explicit actor(timeline& time);
+        virtual ~actor();
         actor(const actor&) = delete;
         actor& operator=(const actor&) = delete;
         // `what` is the actor's own business.
@@ -42,13 +38,7 @@ class timeline {
 
     actor* find(actor_id id) const noexcept { return actors_[id]; }
     instant next() const noexcept { return events_.empty() ? never : events_.top().at; }
-    void run_next() {
-        const entry e = events_.top();
-        events_.pop();
-        check(e.at >= now, "time goes forward");
-        now = e.at;
-        if (actor* a = actors_[e.who]) a->on_time(e.what);
-    }
+    void run_next();
 
     instant now{};
 
@@ -62,9 +52,7 @@ class timeline {
             return at != o.at ? at > o.at : number > o.number;
         }
     };
-    void schedule(instant at, actor_id who, int what) {
-        if (at != never) events_.push({at < now ? now : at, number_++, who, what});
-    }
+    void schedule(instant at, actor_id who, int what);
 
     std::priority_queue<entry> events_;
     std::vector<actor*> actors_;

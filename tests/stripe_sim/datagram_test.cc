@@ -4,6 +4,7 @@
 
 #include "stripe_sim/bond.h"
 
+#include <algorithm>
 #include <deque>
 
 namespace libp::stripe::sim {

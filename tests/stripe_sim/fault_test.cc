@@ -2,6 +2,8 @@
 
 #include "stripe_sim/bond.h"
 
+#include <cmath>
+
 namespace libp::stripe::sim {
 namespace {
 

@@ -4,6 +4,8 @@
 #include <sim/routes.h>
 #include <sim/stripe_world.h>
 
+#include <cmath>
+
 namespace libp::sim {
 namespace {
 

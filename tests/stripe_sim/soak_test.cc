@@ -5,6 +5,7 @@
 
 #include "stripe_sim/bond.h"
 
+#include <algorithm>
 #include <cstdlib>
 
 namespace libp::stripe::sim {

@@ -3,6 +3,8 @@
 
 #include "stripe_sim/bond.h"
 
+#include <algorithm>
+
 namespace libp::stripe::sim {
 namespace {
 
