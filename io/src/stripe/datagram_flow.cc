@@ -7,13 +7,6 @@
 
 namespace libp::stripe {
 
-namespace {
-
-// 64 kbit/s, and a little so that a flow of exactly that is within it.
-constexpr double small_rate = 8 * kib, small_burst = 8 * kib;
-
-}  // namespace
-
 void datagram_queue::push(datagram&& d) {
     bytes_ += d.payload.size();
     all_.push_back(std::move(d));
@@ -46,16 +39,6 @@ bool number_window::admit(std::uint64_t number) noexcept {
     std::uint64_t& word = seen_[number / 64 % words];
     const std::uint64_t bit = std::uint64_t{1} << (number % 64);
     return (std::exchange(word, word | bit) & bit) == 0;
-}
-
-bool datagram_flow::is_small(instant now) const noexcept {
-    return recent_ - small_rate * seconds(now - recent_at_) <= small_burst;
-}
-
-void datagram_flow::spent(std::size_t bytes, instant now) noexcept {
-    recent_ = std::max(0.0, recent_ - small_rate * seconds(now - recent_at_)) +
-              static_cast<double>(bytes);
-    recent_at_ = now;
 }
 
 }  // namespace libp::stripe

@@ -13,6 +13,8 @@
 #include <libp/stripe/engine.h>
 #include <libp/time.h>
 
+#include "stripe/leaky_bucket.h"
+
 #include <array>
 #include <cstdint>
 #include <deque>
@@ -90,13 +92,9 @@ struct datagram_flow {
     bool finishing = false;  // the FIN follows what is in `out`
     datagram_stats stats;
 
-    // Less than 64 kbit/s: somebody speaks.
-    bool is_small(instant now) const noexcept;
-    void spent(std::size_t bytes, instant now) noexcept;
-
-  private:
-    double recent_ = 0;
-    instant recent_at_{};
+    // While it is within this somebody speaks: 64 kbit/s, and a little so that a flow of exactly
+    // that is.
+    leaky_bucket small{8 * kib, 8 * kib};
 };
 
 }  // namespace libp::stripe

@@ -249,9 +249,9 @@ void engine::state::transmit_datagram(subflow& on, chain& out, stream& s, std::s
     datagram_lead_ += size;
     count(s, d.copy ? &datagram_stats::copies : &datagram_stats::sent);
 
-    const bool small = flow.is_small(now);
+    const bool small = flow.small.is_within(now);
     const bool once = d.copy || !flow.twice || !small;
-    if (!d.copy) flow.spent(d.payload.size(), now);
+    if (!d.copy) flow.small.spent(d.payload.size(), now);
     if (small) hurry_until_ = now + hurry;
     const auto other = [&](const auto& o) { return o.get() != &on && usable(*o); };
     if (once || std::ranges::none_of(subflows_, other)) {

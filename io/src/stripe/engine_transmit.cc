@@ -186,13 +186,11 @@ std::size_t engine::state::transmit_ack(subflow& on, chain& out, stream& s, sent
 // -- data ---------------------------------------------------------------------------------------------------
 
 void engine::state::transmit_fresh(subflow& on, chain& out, stream& s, instant now) {
-    auto& list = s.fresh_first ? interactive_ : bulk_;
-    interactive_run_ = s.fresh_first ? interactive_run_ : 0;
     fragment& f = s.send.take_new(frame_on(on), opt_.max_window);
     const std::size_t n = f.size();
     unsent_ -= n;
     retained_ += n;
-    if (s.fresh_first) interactive_run_ += n;
+    interactive_run_ = s.fresh_first ? interactive_run_ + n : 0;
     s.turn += n;
     s.spent(n, now);
     if (s.is_chatty()) hurry_until_ = now + hurry;
@@ -202,10 +200,8 @@ void engine::state::transmit_fresh(subflow& on, chain& out, stream& s, instant n
         s.turn = 0;
     } else if (s.turn >= quantum) {
         s.turn = 0;
-        if (&list == (s.fresh_first ? &interactive_ : &bulk_)) {
-            s.in_fresh.unlink();
-            list.push_back(s);
-        }
+        s.in_fresh.unlink();
+        (s.fresh_first ? interactive_ : bulk_).push_back(s);
     }
     tell_writable(s);
 }

@@ -200,7 +200,7 @@ void session::settle() {
     }
     if (!over_) {
         for (const auto& s : subflows_)
-            if (!s->dead() && s->drained() && engine_.drained(s->id())) leave(*s);
+            if (!s->dead() && s->all_written() && engine_.drained(s->id())) leave(*s);
     }
     settling_ = false;
     sweep();
@@ -314,7 +314,7 @@ void session::end(error why) {
 
 bool session::flushed() const {
     const auto idle = [this](const auto& s) {
-        return s->drained() && !engine_.wants_transmit(s->id(), loop_.now());
+        return s->all_written() && !engine_.wants_transmit(s->id(), loop_.now());
     };
     return engine_.memory() == 0 && std::ranges::all_of(subflows_, idle);
 }

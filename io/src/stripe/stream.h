@@ -6,6 +6,7 @@
 #include <libp/stripe/engine.h>
 
 #include "stripe/datagram_flow.h"
+#include "stripe/leaky_bucket.h"
 #include "stripe/receive_stream.h"
 #include "stripe/send_stream.h"
 #include "stripe/subflow.h"
@@ -57,7 +58,8 @@ struct stream {
     // Nothing can happen to it any more, but that the application reads it.
     bool completed() const noexcept { return recv.complete() && send.fin_acked(); }
 
-    // Sends so little that it is served like an interactive one, whatever OPEN said.
+    // Sends so little, and has so little waiting, that it is served like an interactive one,
+    // whatever OPEN said: somebody types, or asks (the sparse flows of fq_codel, RFC 8290).
     bool is_sparse(instant now) const noexcept;
     void spent(std::size_t bytes, instant now) noexcept;
     // ... and has done so for a while.
@@ -65,8 +67,7 @@ struct stream {
 
   private:
     std::uint8_t duties_ = 0;
-    double recent_ = 0;  // bytes sent lately
-    instant recent_at_{};
+    leaky_bucket recent_{64 * kib, 64 * kib};
     std::uint8_t small_sends_ = 0;  // in a row, each of all there was
     static constexpr std::uint8_t chatty = 4;
 };

@@ -57,7 +57,7 @@ class subflow_driver {
     // Bytes of a frame that has not come whole.
     std::size_t unfinished() const noexcept { return unfinished_; }
     // Nothing the engine gave waits for the pipe.
-    bool drained() const noexcept { return out_.empty(); }
+    bool all_written() const noexcept { return out_.empty(); }
 
   private:
     void on_pipe(io_flags risen);
