@@ -228,7 +228,6 @@ void dgm_pipe::fail_with(error e) {
     // What goes wrong behind a greeting was never datagrams.
     const bool is_tls = is_tls_alert() || (greeted_ && e.why != reason::local_abort);
     state_.break_with(is_tls ? error{reason::tls_wanted} : e);
-    if (!has(io_flag::fin_rcvd)) state_.raise(io_flag::readable);
 }
 
 // This pipe breaks by itself: the lower one is reset, so that the peer sees it, and nothing more is received.

@@ -35,7 +35,6 @@ class fd_pipe final : public io_pipe {
   private:
     void on_input(flags<io_ready> ready);
     void on_output(flags<io_ready> ready);
-    void fail_with(error e) noexcept;
     void close_input() noexcept;
     void close_output() noexcept;
     void close_both() noexcept;
@@ -69,7 +68,7 @@ fd_pipe::fd_pipe(event_loop& loop, unique_fd in, unique_fd out)
     }
     if (!e)
         e = out_watch_.open(loop, out_.get(), io_watch::callback::to<&fd_pipe::on_output>(*this));
-    if (e && e.why != reason::unsupported) fail_with(e);
+    if (e && e.why != reason::unsupported) state_.break_with(e);
     update_interest();
 }
 
@@ -95,7 +94,6 @@ io_result fd_pipe::recv(chain& to, std::size_t max) {
         // What cannot be watched stays readable until its end.
         if (emptied && in_watch_.is_open() && !was_broken) state_.lower(io_flag::readable);
     } else {
-        state_.lower(io_flag::readable);
         // Nothing would ever tell when to try again.
         if (r.status == io_status::again && !in_watch_.is_open())
             r = io_result::broken({reason::unsupported});
@@ -105,6 +103,7 @@ io_result fd_pipe::recv(chain& to, std::size_t max) {
             state_.raise(io_flag::fin_rcvd);
         else if (r.status == io_status::broken)
             state_.break_with(r.why);
+        state_.lower(io_flag::readable);
     }
     update_interest();
     return r;
@@ -128,7 +127,7 @@ io_result fd_pipe::send(chain& from) {
         if (w.congested) state_.lower(io_flag::writable);
         break;
     }
-    if (failure) fail_with(failure);
+    if (failure) state_.break_with(failure);
     if (sent > 0) state_.loop().progress();
     update_interest();
     if (sent > 0 || from.empty()) return io_result::moved(sent);
@@ -146,7 +145,7 @@ void fd_pipe::send_fin() {
 
 void fd_pipe::reset() {
     cut();
-    fail_with({reason::local_abort});
+    state_.break_with({reason::local_abort});
 }
 
 // -- events ---------------------------------------------------------------------------------------
@@ -162,13 +161,6 @@ void fd_pipe::on_output(flags<io_ready>) {
     state_.raise(io_flag::writable);
     update_interest();
     state_.deliver();
-}
-
-// Breaks outside recv: input that is there can still be received.
-void fd_pipe::fail_with(error e) noexcept {
-    if (has(io_flag::broken)) return;
-    state_.break_with(e);
-    if (!has(io_flag::fin_rcvd)) state_.raise(io_flag::readable);
 }
 
 void fd_pipe::close_input() noexcept {

@@ -185,7 +185,6 @@ void memory_pipe::fail_with(error e) noexcept {
     datagrams_.clear();
     charged_ = 0;
     state_.break_with(e);
-    if (!has(io_flag::fin_rcvd)) state_.raise(io_flag::readable);
 }
 
 }  // namespace

@@ -20,7 +20,7 @@ class socket_pipe final : public io_pipe {
         state_.raise(io_flag::ready | io_flags(io_flag::writable));
         if (error e = watch_.open(
                 loop, fd_.get(), io_watch::callback::to<&socket_pipe::on_ready>(*this), interest()))
-            fail_with(e);
+            state_.break_with(e);
     }
     ~socket_pipe() override {
         watch_.close();
@@ -48,7 +48,6 @@ class socket_pipe final : public io_pipe {
     bool may_send(io_result& otherwise) const noexcept;
     io_result received(io_result r, bool emptied);
     void on_ready(flags<io_ready> ready);
-    void fail_with(error e) noexcept;
     flags<io_interest> interest() const noexcept;
     void update_interest() noexcept;
 
@@ -98,13 +97,13 @@ io_result socket_pipe::received(io_result r, bool emptied) {
         state_.loop().progress();
         if (emptied && !was_broken) state_.lower(io_flag::readable);
     } else {
-        state_.lower(io_flag::readable);
         if (was_broken)
             r = io_result::broken(why());
         else if (r.status == io_status::fin)
             state_.raise(io_flag::fin_rcvd);
         else if (r.status == io_status::broken)
             state_.break_with(r.why);
+        state_.lower(io_flag::readable);
     }
     update_interest();
     return r;
@@ -127,7 +126,7 @@ io_result socket_pipe::send(chain& from) {
     if (!may_send(otherwise)) return otherwise;
     if (from.empty()) return io_result::moved(0);
     const auto [bytes, congested, failure] = write_chain(fd_.get(), transmit, from);
-    if (failure) fail_with(failure);
+    if (failure) state_.break_with(failure);
     if (congested) state_.lower(io_flag::writable);
     if (bytes > 0) state_.loop().progress();
     update_interest();
@@ -141,7 +140,7 @@ io_result socket_pipe::send_spliced(splice_pipe& from) {
     if (from.held() == 0) return io_result::moved(0);
     r = from.drain(fd_.get());
     if (r.status == io_status::broken)
-        fail_with(r.why);
+        state_.break_with(r.why);
     else if (from.held() > 0)
         state_.lower(io_flag::writable);
     if (r.ok()) state_.loop().progress();
@@ -157,7 +156,7 @@ void socket_pipe::send_fin() {
     if (error e = shutdown_write(fd_.get())) {
         // "Not connected" only says that the connection is gone; the socket's own error says why.
         const error cause = take_error(fd_.get());
-        fail_with(cause ? cause : e);
+        state_.break_with(cause ? cause : e);
     } else {
         state_.raise(io_flag::fin_sent);
     }
@@ -167,7 +166,7 @@ void socket_pipe::send_fin() {
 void socket_pipe::reset() {
     watch_.close();
     if (fd_) close_with_reset(std::move(fd_));
-    fail_with({reason::local_abort});
+    state_.break_with({reason::local_abort});
 }
 
 void socket_pipe::keep_unsent(std::size_t bytes) {
@@ -185,7 +184,7 @@ void socket_pipe::on_ready(flags<io_ready> ready) {
     if (ready.has(io_ready::failed)) {
         // An error, or a hang-up that the next receive or send will explain.
         if (error e = take_error(fd_.get()))
-            fail_with(e);
+            state_.break_with(e);
         else
             ready.set(io_ready::read | flags<io_ready>(io_ready::write));
     }
@@ -193,13 +192,6 @@ void socket_pipe::on_ready(flags<io_ready> ready) {
     if (ready.has(io_ready::write)) state_.raise(io_flag::writable);
     update_interest();
     state_.deliver();
-}
-
-// Breaks outside recv: what the kernel still holds can be received, and then that it broke.
-void socket_pipe::fail_with(error e) noexcept {
-    if (has(io_flag::broken)) return;
-    state_.break_with(e);
-    if (!has(io_flag::fin_rcvd)) state_.raise(io_flag::readable);
 }
 
 flags<io_interest> socket_pipe::interest() const noexcept {

@@ -48,6 +48,7 @@ void pipe_state::break_with(error e) noexcept {
     if (levels_.has(io_flag::broken)) return;
     why_ = e;
     raise(io_flag::broken);
+    if (!levels_.has(io_flag::fin_rcvd)) raise(io_flag::readable);
 }
 
 void pipe_state::deliver() {

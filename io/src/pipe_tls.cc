@@ -340,7 +340,6 @@ void tls_pipe::fail_with(error e) {
     limit_.cancel();
     wire_.drop_unsent();
     state_.break_with(e);
-    if (!has(io_flag::fin_rcvd)) state_.raise(io_flag::readable);
 }
 
 // This pipe breaks by itself: the peer gets the alert that says so, if it takes it, and sees the pipe below break.
@@ -353,7 +352,6 @@ void tls_pipe::give_up(error e) {
     wire_.drop_unsent();
     input_ = input::broken;
     state_.break_with(e);
-    if (!has(io_flag::fin_rcvd)) state_.raise(io_flag::readable);
     lower().reset();
 }
 

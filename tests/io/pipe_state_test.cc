@@ -61,7 +61,22 @@ TEST_F(pipe_state_test, the_first_reason_stays_and_nothing_is_writable_after) {
     state.break_with({reason::peer_reset});
     state.raise(io_flag::writable);
     EXPECT_EQ(state.why().why, reason::truncated);
-    EXPECT_EQ(state.levels(), io_flag::ready | io_flags(io_flag::broken));
+    EXPECT_EQ(state.levels(),
+              io_flag::ready | io_flags(io_flag::readable) | io_flags(io_flag::broken));
+}
+
+TEST_F(pipe_state_test, a_break_is_to_be_read_unless_the_fin_was) {
+    state.break_with({reason::truncated});
+    EXPECT_TRUE(state.has(io_flag::readable));
+    // recv() has said so; a second break does not have it said again.
+    state.lower(io_flag::readable);
+    state.break_with({reason::peer_reset});
+    EXPECT_FALSE(state.has(io_flag::readable));
+
+    pipe_state finished(loop);
+    finished.raise(io_flag::fin_rcvd);
+    finished.break_with({reason::truncated});
+    EXPECT_FALSE(finished.has(io_flag::readable));
 }
 
 TEST_F(pipe_state_test, nothing_is_writable_after_a_fin_was_asked_for) {

@@ -42,9 +42,9 @@ class faulty_pipe final : public io_pipe {
             return io_result::again();
         }
         const io_result r = lower_->recv(to, std::min(max, chunk()));
-        if (!lower_->has(io_flag::readable)) state_.lower(io_flag::readable);
         if (r.status == io_status::fin) state_.raise(io_flag::fin_rcvd);
         if (r.status == io_status::broken) state_.break_with(r.why);
+        if (!lower_->has(io_flag::readable)) state_.lower(io_flag::readable);
         return r;
     }
 
@@ -61,7 +61,7 @@ class faulty_pipe final : public io_pipe {
         from.move_front(piece, stream ? std::min(from.size(), chunk()) : from.size());
         const io_result r = lower_->send(piece);
         from.prepend(std::move(piece));
-        if (r.status == io_status::broken) break_too(r.why);
+        if (r.status == io_status::broken) state_.break_with(r.why);
         if (!from.empty() || !lower_->has(io_flag::writable)) state_.lower(io_flag::writable);
         if (!from.empty() && lower_->has(io_flag::writable)) later_.arm_in(faults_.delay);
         return r;
@@ -77,7 +77,7 @@ class faulty_pipe final : public io_pipe {
     void reset() override {
         if (has(io_flag::broken)) return lower_->reset();
         failed_ = true;
-        break_too({reason::local_abort});
+        state_.break_with({reason::local_abort});
         lower_->reset();
     }
 
@@ -89,7 +89,7 @@ class faulty_pipe final : public io_pipe {
     bool fails_now() {
         if (calls_++ != faults_.fail_at || has(io_flag::broken)) return false;
         failed_ = true;
-        break_too(faults_.failure);
+        state_.break_with(faults_.failure);
         lower_->reset();
         return true;
     }
@@ -102,16 +102,11 @@ class faulty_pipe final : public io_pipe {
         state_.lower(io_flag::readable);
         return io_result::broken(why());
     }
-    void break_too(error e) {
-        if (has(io_flag::broken)) return;
-        state_.break_with(e);
-        if (!has(io_flag::fin_rcvd)) state_.raise(io_flag::readable);
-    }
 
     void on_lower(io_flags risen) {
         if (failed_) return;
         if (risen.has(io_flag::broken)) {
-            break_too(lower_->why());
+            state_.break_with(lower_->why());
             risen.clear(io_flag::broken);
         }
         // What the flag stood for may have been used up by a call between the edge and now.

@@ -27,8 +27,9 @@ class pipe_state {
     // Raising fin_wanted or broken lowers writable, and writable does not rise after either.
     void raise(io_flags bits) noexcept;
     void lower(io_flags bits) noexcept;
-    // Raises `broken` with its reason and lowers writable; the first reason stays. Readable is the caller's business: it stays up as long as
-    // recv() has something to say (the last of which is `broken`).
+    // Raises `broken` with its reason and lowers writable; once broken nothing changes. Raises
+    // readable, too, unless recv() has returned fin: it has something to say, if only that the pipe
+    // broke. A recv() that says so itself lowers it again.
     void break_with(error e) noexcept;
     error why() const noexcept { return why_; }
 

@@ -158,10 +158,7 @@ void striped_stream::reset() {
         session_->later();
     }
     let_go();
-    if (!finished_both_ways) {
-        if (!state_.has(io_flag::fin_rcvd)) state_.raise(io_flag::readable);
-        state_.break_with({reason::local_abort});
-    }
+    if (!finished_both_ways) state_.break_with({reason::local_abort});
 }
 
 void striped_stream::accept() {
@@ -226,7 +223,6 @@ void striped_stream::on_broken(error why, chain unread) {
     unread_ = std::move(unread);
     hook.unlink();
     wish_.reset();
-    if (!state_.has(io_flag::fin_rcvd)) state_.raise(io_flag::readable);
     state_.break_with(why);
 }
 
