@@ -57,7 +57,6 @@ class relay_server {
     void cut(error why);
 
     std::size_t live() const noexcept { return live_; }
-    bool finishing() const noexcept { return finishing_; }
     // How the last connection that ended went.
     exit_code last_exit() const noexcept { return last_exit_; }
     error last_error() const noexcept { return last_error_; }

@@ -9,8 +9,6 @@ namespace libp {
 
 namespace {
 
-using range_map = std::map<std::uint64_t, std::uint64_t>;
-
 // The first range whose end is past `from`; one that merely ends there counts if `touching`.
 template <class Map>
 auto first_reaching(Map& ranges, std::uint64_t from, bool touching) noexcept {
@@ -28,7 +26,6 @@ std::uint64_t interval_set::insert(std::uint64_t begin, std::uint64_t end) {
     auto at = first_reaching(ranges_, begin, true);
     if (at == ranges_.end() || at->first > end) {
         ranges_.emplace_hint(at, begin, end);
-        total_ += end - begin;
         return end - begin;
     }
     // `at` grows to cover the new range and everything that touches it: no allocation.
@@ -46,53 +43,13 @@ std::uint64_t interval_set::insert(std::uint64_t begin, std::uint64_t end) {
         at = ranges_.insert(hint, std::move(node));
     }
     at->second = last;
-    const std::uint64_t added = last - at->first - there;
-    total_ += added;
-    return added;
-}
-
-std::uint64_t interval_set::erase(std::uint64_t begin, std::uint64_t end) {
-    check(begin <= end, "a range ends before it begins");
-    if (begin == end) return 0;
-    std::uint64_t removed = 0;
-    auto at = first_reaching(ranges_, begin, false);
-    while (at != ranges_.end() && at->first < end) {
-        const auto [old_begin, old_end] = *at;
-        removed += std::min(end, old_end) - std::max(begin, old_begin);
-        auto next = std::next(at);
-        // What sticks out on the right becomes a range of its own, the left keeps the node.
-        if (old_end > end) next = ranges_.emplace_hint(next, end, old_end);
-        if (old_begin < begin) {
-            at->second = begin;
-        } else {
-            ranges_.erase(at);
-        }
-        at = next;
-    }
-    total_ -= removed;
-    return removed;
+    return last - at->first - there;
 }
 
 bool interval_set::contains(std::uint64_t begin, std::uint64_t end) const noexcept {
     if (begin == end) return true;
     const auto at = first_reaching(ranges_, begin, false);
     return at != ranges_.end() && at->first <= begin && end <= at->second;
-}
-
-interval_set::range interval_set::first_after(std::uint64_t from) const noexcept {
-    const auto at = first_reaching(ranges_, from, false);
-    if (at == ranges_.end()) return {0, 0};
-    return {std::max(from, at->first), at->second};
-}
-
-std::uint64_t interval_set::contiguous_end(std::uint64_t from) const noexcept {
-    const auto at = first_reaching(ranges_, from, false);
-    return at != ranges_.end() && at->first <= from ? at->second : from;
-}
-
-void interval_set::clear() noexcept {
-    ranges_.clear();
-    total_ = 0;
 }
 
 }  // namespace libp

@@ -94,8 +94,6 @@ error set_tcp_options(fd_type fd, const tcp_options& options) noexcept {
     if (const error why = set_keepalive(fd, options)) return why;
     if (options.user_timeout > duration::zero())
         if (const error why = set_user_timeout(fd, options.user_timeout)) return why;
-    if (options.notsent_lowat > 0)
-        if (const error why = set_notsent_lowat(fd, options.notsent_lowat)) return why;
     if (options.rto_max > duration::zero())
         if (const error why = set_rto_max(fd, options.rto_max)) return why;
     if (!options.congestion_control.empty())

@@ -55,11 +55,6 @@ TEST(result_test, carries_what_can_only_be_moved) {
     EXPECT_EQ(*taken, 7);
 }
 
-TEST(result_test, of_nothing_is_success_or_an_error) {
-    EXPECT_TRUE(result<void>());
-    EXPECT_FALSE(result<void>(error{reason::limit}));
-}
-
 TEST(result_death_test, the_value_of_a_failure_is_a_bug) {
     GTEST_FLAG_SET(death_test_style, "threadsafe");
     result<int> bad = error{reason::limit};

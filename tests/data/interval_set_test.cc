@@ -28,20 +28,6 @@ TEST(interval_set_test, merges_what_overlaps_or_touches) {
     EXPECT_EQ(set.insert(7, 9), 0u);
     EXPECT_EQ(set.insert(60, 60), 0u);
     EXPECT_EQ(set.count(), 1u);
-    EXPECT_EQ(set.total(), 45u);
-}
-
-TEST(interval_set_test, erase_cuts_and_splits) {
-    interval_set set;
-    set.insert(0, 100);
-    EXPECT_EQ(set.erase(40, 60), 20u);
-    EXPECT_EQ(list_of(set), (std::vector<range>{{0, 40}, {60, 100}}));
-    EXPECT_EQ(set.erase(30, 70), 20u);
-    EXPECT_EQ(list_of(set), (std::vector<range>{{0, 30}, {70, 100}}));
-    EXPECT_EQ(set.erase(30, 70), 0u);
-    EXPECT_EQ(set.erase(0, 1000), 60u);
-    EXPECT_TRUE(set.empty());
-    EXPECT_EQ(set.total(), 0u);
 }
 
 TEST(interval_set_test, the_whole_number_line) {
@@ -49,16 +35,12 @@ TEST(interval_set_test, the_whole_number_line) {
     const std::uint64_t top = ~std::uint64_t{0};
     EXPECT_EQ(set.insert(0, top), top);
     EXPECT_TRUE(set.contains(0, top));
-    EXPECT_EQ(set.erase(1, top - 1), top - 2);
-    EXPECT_EQ(set.first_after(top - 1), (range{top - 1, top}));
-    EXPECT_EQ(set.first_after(top), (range{0, 0}));
 }
 
 TEST(interval_set_death_test, a_range_must_not_end_before_it_begins) {
     GTEST_FLAG_SET(death_test_style, "threadsafe");
     interval_set set;
     EXPECT_DEATH(set.insert(2, 1), "ends before it begins");
-    EXPECT_DEATH(set.erase(2, 1), "ends before it begins");
 }
 
 // Random operations on a set of ranges and on a set of single points must agree about everything.
@@ -69,12 +51,6 @@ class point_model {
         for (; begin < end; ++begin)
             added += points_.insert(begin).second;
         return added;
-    }
-    std::uint64_t erase(std::uint64_t begin, std::uint64_t end) {
-        std::uint64_t removed = 0;
-        for (; begin < end; ++begin)
-            removed += points_.erase(begin);
-        return removed;
     }
     bool contains(std::uint64_t begin, std::uint64_t end) const { return run_end(begin) >= end; }
     std::uint64_t run_end(std::uint64_t from) const {
@@ -99,7 +75,7 @@ class point_model {
 };
 
 TEST(interval_set_test, agrees_with_a_set_of_points) {
-    constexpr std::uint64_t line = 120;
+    constexpr std::uint64_t line = 1000;
     for (const std::uint64_t seed : test_seeds(150)) {
         SCOPED_TRACE(seed_note(seed));
         test_random random(seed);
@@ -107,23 +83,14 @@ TEST(interval_set_test, agrees_with_a_set_of_points) {
         point_model model;
         for (int step = 0; step < 120; ++step) {
             const std::uint64_t begin = random.below(line);
-            const std::uint64_t end = begin + random.below(random.one_in(6) ? line - begin + 1 : 7);
-            if (random.one_in(2)) {
-                ASSERT_EQ(set.insert(begin, end), model.insert(begin, end));
-            } else {
-                ASSERT_EQ(set.erase(begin, end), model.erase(begin, end));
-            }
+            const std::uint64_t end = begin + random.below(random.one_in(6) ? 60 : 7);
+            ASSERT_EQ(set.insert(begin, end), model.insert(begin, end));
             const std::uint64_t from = random.below(line);
             const std::uint64_t to = from + random.below(10);
             ASSERT_EQ(set.contains(from, to), model.contains(from, to)) << from << ' ' << to;
-            ASSERT_EQ(set.first_after(from), model.first_after(from)) << from;
-            ASSERT_EQ(set.contiguous_end(from), model.run_end(from)) << from;
-            ASSERT_EQ(set.total(), model.size());
             ASSERT_EQ(list_of(set), model.ranges());
             ASSERT_EQ(set.empty(), model.size() == 0);
         }
-        set.clear();
-        EXPECT_EQ(set.total() + set.count(), 0u);
     }
 }
 

@@ -6,7 +6,7 @@
 //     if (!a) return a.error();
 //     use(*a);
 //
-// result<void> is a bare success-or-error. Reading the value of a failed result is a bug (checked).
+// Reading the value of a failed result is a bug (checked).
 
 #include <libp/assert.h>
 #include <libp/error.h>
@@ -38,19 +38,6 @@ class [[nodiscard]] result {
     }
 
     std::optional<T> value_;
-    struct error error_ {};
-};
-
-template <>
-class [[nodiscard]] result<void> {
-  public:
-    result() = default;
-    result(struct error e) : error_(e) {}
-
-    explicit operator bool() const noexcept { return !error_; }
-    const struct error& error() const noexcept { return error_; }
-
-  private:
     struct error error_ {};
 };
 

@@ -77,7 +77,6 @@ session& node::core::begin_session(const joining_pipe& first) {
     session_options s;
     s.share = shares.take();
     s.resume = options.resume;
-    s.payload_crc = options.payload_crc;
     s.peer_identity = first.pipe().peer_identity();
     s.engine = options.engine;
     s.engine.scheduler = scheduler;

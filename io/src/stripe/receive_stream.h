@@ -39,8 +39,6 @@ class receive_stream {
     std::optional<std::uint64_t> final_size() const noexcept { return final_; }
     // Everything has come, and the FIN.
     bool complete() const noexcept { return final_ && next_ == *final_; }
-    // ... and the application has read all of it.
-    bool drained() const noexcept { return complete() && ready_.empty(); }
     std::size_t held() const noexcept { return ready_.size() + parked_bytes_; }
     // The first of the parked ranges, for an ACK.
     std::vector<range> parked(std::size_t most) const;

@@ -55,7 +55,6 @@ struct session_options {
     engine_options engine;
     std::size_t share = 0;  // of the node's memory; engine.memory_budget is a part of it
     duration resume{60s};
-    bool payload_crc = true;
     std::string peer_identity{};  // as its first subflow's peer proved it (io_pipe::peer_identity)
 };
 

@@ -54,7 +54,7 @@ void session::join(subflow_id id, joining_pipe::parts parts, subflow_origin orig
     log_.write(log_level::info, "subflow",
                {{"id", hex8(id)}, {"session", hex8(number_)}, {"path", s.path()}, {"state", "up"}});
     engine_.subflow_up(id,
-                       {.payload_crc = options_.payload_crc && s.origin().path.payload_crc,
+                       {.payload_crc = s.origin().path.payload_crc,
                         .rank = s.origin().path.rank,
                         .rtt = rtt,
                         .path = crc32c(0, bytes_of(s.route()))},

@@ -105,7 +105,6 @@ struct tcp_options {
     // TCP_USER_TIMEOUT (RFC 5482) where there is one; 0: the system's default. Linux ends a connection whose
     // peer answers but does not read for that long, too: measured, a full window counts as unacknowledged data.
     duration user_timeout{0};
-    int notsent_lowat = 0;  // TCP_NOTSENT_LOWAT where there is one; 0: the system's default
     // The longest that TCP waits between two retransmissions (TCP_RTO_MAX_MS, Linux 6.15), where that can be said: 1 to 120 s;
     // 0: the system's default. Its wait doubles each time, so that a network that was down for long is tried again only long after it is back.
     duration rto_max{0};

@@ -118,7 +118,6 @@ struct node_options {
     std::size_t max_handshakes = 64;
     std::size_t max_subflows = 64;  // of a session; 64 is the most there may be
     std::size_t max_sessions = 256;
-    bool payload_crc = true;
 };
 
 class node {
