@@ -23,8 +23,9 @@
 //     hcrc     CRC of bytes 0..11 followed by bytes 16..23; always there
 //     pcrc     CRC of the payload; there if and only if the flag CRC is set, and then length > 0
 //
-// Flags: 0x01 FIN, 0x02 RESENT (DATA that was sent before, elsewhere; informational), 0x04 CRC. Whether payloads carry a CRC is
-// the sender's choice, frame by frame; over a carrier that checks integrity itself (TLS) they need none.
+// Flags: 0x01 FIN, 0x02 RESENT (what was sent before, elsewhere: set by the sender, ignored on
+// receipt), 0x04 CRC. Whether payloads carry a CRC is the sender's choice, frame by frame; over a
+// carrier that checks integrity itself (TLS) they need none.
 //
 //     type      name      stream  aux      offset                   payload                    flags       elicits
 //     0x01      HELLO     0       0        0                        section 3                  CRC         -
@@ -45,6 +46,9 @@
 //     0x40-7f   extensions: skipped by length (<= max_frame) where not known; any flags; they elicit
 //     0x80-ff   extensions that must be understood: where not known the session ends (GOAWAY unsupported)
 //
+// The text of RST and GOAWAY is for people who read a trace: it may be left out (this end sends
+// none), and is ignored on receipt.
+//
 // 0x02 (AUTH) and 0x14 (STOP) are reserved. A receiver has no use for STOP: its application gives up both directions of
 // a stream or none, and for that there is RST. A type below 0x40 that is not in the table, a flag it does not
 // list, a field that the table says is 0 and is not, a length out of bounds, a DATA without payload and FIN, or a wrong CRC: the
@@ -57,9 +61,27 @@
 //     magic "STR1" | ver_min u8 | ver_max u8 | features u16 | node_id [16] | instance [8] | tag [16] | nonce [16] |
 //     max_frame u32 | max_streams u32 | initial_credit u64 | heartbeat_ms u32 | reserved u32 | send_time_us u64
 //
-// The first eight bytes mean the same in every version, as do the frame that they are in and its bounds. This is version 1. Features: 0x0001 the sender can check payload CRCs (always
-// set); 0x0002 it takes flows of datagrams. A feature is used if both have its bit. A TLV is u16 type, u16 length, value; an unknown one is skipped unless the top bit of its type
-// is set, which refuses the subflow. Known, and all optional:
+// The first eight bytes mean the same in every version, as do the frame that they are in and its
+// bounds. This is version 1.
+//
+//     ver_min, ver_max  the versions that the sender speaks: 1 and 1
+//     features          0x0001 it checks payload CRCs: set, ignored on receipt (all do);
+//                       0x0002 it takes flows of datagrams: used if both ends have the bit.
+//                       All other bits: 0, and ignored on receipt
+//     node_id           whose end this is: random, or the same after every start of a server
+//     instance          random, anew with every start and where this section says so
+//     tag               16 zero bytes; the greater of both tags is a part of the session's name
+//     nonce             random, anew for every subflow; its first four bytes number it, the others
+//                       are ignored on receipt
+//     max_frame         the largest payload that it takes; the smaller of both ends' counts
+//     max_streams       how many streams may be open at once; the smaller of both ends' counts
+//     initial_credit    what each stream that the peer opens begins with (section 6)
+//     heartbeat_ms      after so long a silence it sends PING; ignored on receipt
+//     reserved          0; ignored on receipt
+//     send_time_us      0, or the sender's clock; ignored on receipt
+//
+// A TLV is u16 type, u16 length, value; an unknown one is skipped unless the top bit of its type is
+// set, which refuses the subflow. Known, and all optional:
 //
 //     1  path   rank u8, then a name, text, at most 64 bytes: how an end ranks and calls the path that it dialled over. For what an
 //               end sends a subflow's rank is the greater of both ends' (0 where none is said): those of a greater rank are
@@ -272,7 +294,7 @@ void encode(const header& h, std::uint8_t* to) noexcept;
 // Reads header_size bytes; false if hcrc does not match (`out` is then not to be used).
 bool decode(const std::uint8_t* from, header& out) noexcept;
 
-// Whether a frame may look like this at all: sections 2's table. `max_frame` is the negotiated one.
+// Whether a frame may look like this at all: section 2's table. `max_frame` is the negotiated one.
 bool well_formed(const header& h, std::uint32_t max_frame) noexcept;
 // As TLVs and DGRAM have it: rounded up, at most 65.5 s; 0: none.
 std::uint16_t ttl_ms(duration ttl) noexcept;
