@@ -1,7 +1,6 @@
 #pragma once
 
-// The options that all daemons here share, with their defaults: section 3 of the command line
-// contract, as far as it goes today.
+// The options that all daemons here share, and their defaults.
 
 #include <kit/log_output.h>
 #include <kit/option_table.h>

@@ -1,7 +1,7 @@
 #pragma once
 
-// How many strangers may fail to shake hands: a greeting costs whoever sends it nothing and the server a tenth of a millisecond or more,
-// which is taken from the connections there are.
+// Rate limit on failed TLS handshakes: a ClientHello costs its sender nothing and the server 0.1 ms
+// or more.
 //
 // Whoever comes in pays a token, and gets it back by proving himself: those who belong here can come in any number. Of those
 // who fail so many pass that answering them takes a few hundredths of a processor: 100 a second from one address, 250 in all, and 256 and

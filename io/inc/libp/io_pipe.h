@@ -29,7 +29,8 @@
 // more at hand; writable when send() takes less than it was given, or took a datagram and has no room for another.
 //
 // attach() gives the pipe its handler. Flags that are already up are reported as one first mask,
-// from the loop, so that a consumer need not look before it listens.
+// from the loop, so that a consumer need not look before it listens. attach({}) takes the handler
+// away: it is not called any more.
 //
 //  -- when the handler runs --
 //
@@ -41,9 +42,10 @@
 //  -- receiving --
 //
 // recv(to, max) appends slices of at most `max` bytes to `to`. On a stream that is any part of what
-// came; on a datagram pipe exactly one datagram, whatever max is, and a datagram may have no bytes.
-// recv returns ok until the pipe has no more, then again; then fin, once and for ever after.
-// The caller keeps what it got; the pipe keeps no reference to change it through.
+// came, and a max of 0 is a bug (checked); on a datagram pipe exactly one datagram, whatever max
+// is, and a datagram may have no bytes. recv returns ok until the pipe has no more, then again;
+// then fin, once and for ever after. The caller keeps what it got; the pipe keeps no reference to
+// change it through.
 //
 //  -- sending --
 //
@@ -55,9 +57,10 @@
 //
 //  -- FIN --
 //
-// send_fin() is asynchronous by definition: it raises fin_wanted, lowers writable, and the FIN follows
-// the last byte taken; fin_sent rises when it went. Calling it again changes nothing. Sending after it
-// is a bug (checked). On a broken pipe it does nothing. Receiving goes on: the two directions end one by one.
+// send_fin() is asynchronous by definition: it raises fin_wanted, lowers writable, and the FIN
+// follows the last byte taken; fin_sent rises when it went. Calling it again changes nothing.
+// Sending after it is a bug (checked). On a broken pipe it does nothing. Receiving goes on: the two
+// directions end one by one.
 //
 //     peer's FIN arrives behind data     recv: ok ... ok, then fin
 //     peer's FIN, then ours              both fin_rcvd and fin_sent; the pipe is finished, may be destroyed
@@ -66,9 +69,11 @@
 //
 //  -- breaking --
 //
-// A pipe breaks when a call below it failed, when the peer broke the rules, or by reset(). `broken` is sticky and belongs to the
-// layer that broke; a layer above it breaks for the same reason. What was received complete
-// and in order before stays readable where the layer still has it; after that recv returns broken. send and send_fin do nothing then.
+// A pipe breaks when a call below it failed, when the peer broke the rules, or by reset(). `broken`
+// is sticky and belongs to the layer that broke; a layer above it breaks for the same reason. What
+// was received complete and in order before stays readable where the layer still has it; after that
+// recv returns broken (where it has returned fin: fin). send and send_fin do nothing then: send
+// returns broken, also after send_fin, and leaves `from` as it was.
 //
 // reset() makes the peer see an error, never a clean end, and breaks this end with local_abort. Destroying a pipe that has not both sent and received a
 // FIN does the same. A cut stream never looks finished, through any stack, as far as the transport below can tell the two apart (a raw

@@ -1,7 +1,7 @@
 #pragma once
 
-// Two pipes joined back to back in memory: what is sent into one is received from the other. Product
-// code (a program may talk to itself through a stack) and the ground every test stands on.
+// Two pipes joined back to back in memory: what is sent into one is received from the other. For
+// tests, and for a program that talks to itself through a stack.
 //
 // Each direction holds at most `capacity` bytes (or that many bytes of datagrams, of which one is always taken, and an empty one counts as a byte);
 // a full direction is congested until the other end receives. Slices are moved, not copied. reset(), or destroying an unfinished

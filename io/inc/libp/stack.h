@@ -7,13 +7,14 @@
 //     dgm+tls+tcp://host:443        encrypted; who may talk to whom its owner says (stack_tls)
 //     host:443   :443   443   /run/x   -      short for tcp://, unix://, stdio://
 //
-// The grammar (aggregators, `stripe,n=2+tcp://a:1^tcp://b:2`, come with the layers that need them):
+// The grammar:
 //
 //     spec    = [ filter { "+" filter } "+" ] base | shorthand
 //     filter  = name { "," key [ "=" value ] }
 //     base    = name [ "-l" | "-c" ] "://" address { "," key [ "=" value ] }
 //
-// A comma, plus, caret, percent sign or space in a value is written %2C %2B %5E %25 %20. A key alone means key=yes. A filter stands in a stack once.
+// A comma, plus, caret, percent sign or space in a value is written %2C %2B %5E %25 %20 (a caret
+// means nothing yet, and is refused). A key alone means key=yes. A filter stands in a stack once.
 //
 // A layer is one line in the table in stack.cc: its name, its options, and the function that puts it over a lower pipe.
 

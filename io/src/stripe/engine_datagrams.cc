@@ -1,4 +1,4 @@
-// Flows of datagrams: what goes, by which subflow, what comes, and what is let go of.
+// Flows of datagrams: what goes, by which subflow, what comes, and what is dropped.
 //
 //  -- by which way --
 //
@@ -7,7 +7,8 @@
 // takes another way at once, and those that take the same path are doubted with it. An overdue subflow is used only where there is no other, and
 // what it is given there is expected to take as long as it has been silent on top.
 //
-// What datagrams may have in flight on one subflow is what the path holds, and 20 ms: with more they would only wait in queues, where they cannot be let go of.
+// What datagrams may have in flight on one subflow is what the path holds, and 20 ms: with more
+// they would only wait in queues, where they cannot be dropped.
 
 #include <libp/assert.h>
 #include <libp/crc32c.h>

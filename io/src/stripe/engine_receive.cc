@@ -1,4 +1,5 @@
-// Frames that come in. What cannot be is the session's end, and so goes through break_session; malformed frames never get here.
+// Frames that come in. One that is well formed but impossible ends the session (break_session);
+// malformed ones never get here.
 
 #include <libp/assert.h>
 #include <libp/endian.h>

@@ -18,8 +18,11 @@
 //                              After its patience, at most 3 s (or four round trips, where it has never confirmed anything), it is suspect, and after
 //                              twice that stale: all of it has been sent elsewhere or waits for it. What a silent one is given while there
 //                              is no better, follows when there is (distrust_silent). Where all were silent together and one speaks again,
-//                              the others have their patience once more. If they say nothing then, the whole silence counts: after ten seconds
-//                              of it they are given up, and dialled anew, which is sooner than a timer of TCP's that has doubled so often.
+//                              the others have their patience once more. If they say nothing then,
+//                              the whole silence counts: after ten seconds of it, or eight times
+//                              their patience, whichever is longer, they are given up, and
+//                              dialled anew, which is sooner than a timer of TCP's that has
+//                              doubled so often.
 //   on one that is silent, and so are all
 //                              Nothing can be done that would arrive. A heartbeat asks, dead_after gives up.
 //

@@ -2,20 +2,22 @@
 
 // The engine's state, shared by the files that implement it:
 //
-//     engine.cc           the public calls
-//     engine_streams.cc   the life of streams, events
-//     engine_advance.cc   credit for streams that have yet to be opened
-//     engine_receive.cc   frames that come in
-//     engine_schedule.cc  which frame goes next on a subflow, if any
-//     engine_transmit.cc  frames that go out
-//     engine_recover.cc   what is sent again, and when
-//     engine_datagrams.cc flows of datagrams: out, in, and what is let go of
+//     engine.cc             the public calls
+//     engine_streams.cc     the life of streams, events
+//     engine_advance.cc     credit for streams that have yet to be opened
+//     engine_receive.cc     frames that come in
+//     engine_schedule.cc    which frame goes next on a subflow, if any
+//     engine_transmit.cc    frames that go out
+//     engine_recover.cc     what is sent again, and when
+//     engine_datagrams.cc   flows of datagrams: out, in, and what is dropped
+//     engine_invariants.cc  what must hold between any two calls, for tests
 //
 // A stream is on the lists that its state says it belongs to; schedule() works that out anew after every change, nothing
 // else links or unlinks. So what is to be sent is found without looking at streams that have nothing to say.
 //
-// Byte counts: unsent_ (written, never framed), retained_ (framed, unconfirmed, each once however many copies are under way), waiting_
-// (of those: to be sent again), held_ (received, unread).
+// Byte counts: unsent_ (written, never framed), retained_ (framed, unconfirmed, each once however
+// many copies are under way), waiting_bytes_ (of those: to be sent again), held_ (received,
+// unread).
 
 #include <libp/stripe/engine.h>
 

@@ -7,10 +7,12 @@
 //
 //  -- silence --
 //
-// A subflow with something in flight that confirms nothing for longer than it ever should (the estimator's patience) is suspect, and
-// after twice that it is stale; after ten seconds it is given up. All of this only while another
-// subflow shows that the silence is this one's: where all are silent together it is the network, the peer or this machine that
-// stands still, and nothing is gained by sending it all again. One that is only idle is asked by a PING every heartbeat.
+// A subflow with something in flight that confirms nothing for longer than it ever should (the
+// estimator's patience) is suspect, and after twice that it is stale; after ten seconds or eight
+// times its patience, whichever is longer, it is given up. All of this only while another subflow
+// shows that the silence is this one's: where all are silent together it is the network, the peer
+// or this machine that stands still, and nothing is gained by sending it all again. One that is
+// only idle is asked by a PING every heartbeat.
 
 #include <libp/stripe/engine.h>
 #include <libp/stripe/wire.h>

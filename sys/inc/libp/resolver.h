@@ -5,10 +5,10 @@
 // resolve() returns at once; the callback is called later, exactly once, ON A WORKER THREAD: it should do nothing but
 // post the result to its loop. A numeric address or UNIX path never needs the resolver.
 // (If the system has no thread for the first request, resolve() itself calls back, with a limit: posting works there too.)
-// Who lets go of his lookup is not called, unless he is being called just then; a name whose turn has not come yet is not looked up, so that
-// names which nobody waits for any more keep nobody waiting.
-// Destroying the resolver does not wait for a getaddrinfo that hangs: pending callbacks are dropped, and none is running or will run
-// once the destructor has returned. So a callback must not destroy its resolver.
+// Destroying a lookup cancels its callback, unless that is already running; a name still queued is
+// then never looked up. Destroying the resolver does not wait for a getaddrinfo that hangs: pending
+// callbacks are dropped, and none is running or will run once the destructor has returned. So a
+// callback must not destroy its resolver.
 
 #include <libp/result.h>
 #include <libp/socket_address.h>
@@ -60,7 +60,7 @@ class resolver {
     // An empty host with `passive` is the wildcard, without it loopback.
     [[nodiscard]] lookup resolve(std::string host, std::string service, bool passive,
                                  callback done);
-    // Of how many names neither the answer has come nor the lookup was let go of.
+    // How many names are neither answered nor cancelled.
     std::size_t waiting() const;
 
   private:

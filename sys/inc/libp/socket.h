@@ -86,8 +86,8 @@ io_result write_at_once(fd_type fd, std::string_view text) noexcept;
 
 error shutdown_write(fd_type fd) noexcept;
 void close_with_reset(unique_fd fd) noexcept;
-// Whether closing it, and so the death of the process, resets the connection, or lets what was sent go out and a FIN behind it. Nothing where there
-// is no connection.
+// Whether close(), also at process death, sends RST (SO_LINGER 0) or the pending bytes and a FIN.
+// No effect without a connection.
 void reset_on_close(fd_type fd, bool on) noexcept;
 // Takes SO_ERROR, which clears it. No error: reason::none.
 error take_error(fd_type fd) noexcept;

@@ -186,11 +186,10 @@ struct datagram_stats {
     std::uint64_t received = 0;          // and queued
     std::uint64_t repeated =
         0;                   // a copy of one that had come, or nobody knows any more whether it had
-    std::uint64_t late = 0;  // let go of before it was sent: it would have come after its time
-    std::uint64_t overrun =
-        0;  // let go of before it was sent: newer ones came faster than they could go
-    std::uint64_t unread = 0;  // received, and let go of: not read in time, or newer ones came
-    std::uint64_t unsure = 0;  // frames sent on a subflow that died before it confirmed them
+    std::uint64_t late = 0;  // dropped before it was sent: it would have come after its time
+    std::uint64_t overrun = 0;  // dropped unsent: newer ones came faster than they could go
+    std::uint64_t unread = 0;   // received, and dropped: not read in time, or newer ones came
+    std::uint64_t unsure = 0;   // frames sent on a subflow that died before it confirmed them
 };
 
 class engine {

@@ -27,10 +27,12 @@
 // Whoever joins a session must have proved to be the same peer as its first subflow's (io_pipe::peer_identity): knowing a session's identities,
 // which plain subflows show to everybody on the way, opens nothing. So plain and authenticated subflows never share a session, nor does a
 // restarted peer end the session of another.
-// Subflows without an owner, which were accepted, that have not finished their handshake are at most max_handshakes; for a further one the oldest
-// makes room if it has had 200 ms, else the newcomer is closed. Whoever has said who he is and is not let in is told why (handshake.h). What is closed behind a
-// goodbye, or a refusal, waits up to 5 s for the peer to close too: 256 pipes at most, those that were refused going first, unless the node itself closes. Where
-// all of them wait behind a goodbye a refusal is not said.
+// At most max_handshakes accepted subflows (those without an owner) may be in their handshake. One
+// more evicts the oldest if that has had 200 ms; otherwise the newcomer is closed. Whoever has said
+// who he is and is not let in is told why (handshake.h). After a GOAWAY or a refusal a pipe is kept
+// for up to 5 s so that the peer can read it. At most 256 are kept, unless the node itself closes:
+// one more drops the oldest refused one; if there is none, a GOAWAY drops the oldest GOAWAY, and a
+// refusal becomes a plain reset.
 //
 // The two ends do not give a session up at the same instant, and one that did must not take part in it again: a node
 // remembers the last sessions it ended and refuses their subflows, and takes a new instance when it has lost its
