@@ -28,7 +28,7 @@ std::vector<std::size_t> receive(world& w, io_pipe& pipe) {
     for (;;) {
         w.run([&] { return pipe.has(io_flag::readable); });
         chain c;
-        const io_result r = pipe.recv(c, 1);
+        const io_result r = pipe.recv(c, 0);
         if (r.status == io_status::again) continue;
         if (!r.ok()) return sizes;
         EXPECT_EQ(c.size(), r.bytes);

@@ -46,7 +46,7 @@ void striped_stream::bind(session& to, stream_id id, bool ours) {
 // -- recv -----------------------------------------------------------------------------------------
 
 io_result striped_stream::recv(chain& to, std::size_t max) {
-    check(max > 0, "recv of nothing");
+    check(max > 0 || datagrams_, "recv of nothing");
     if (state_.has(io_flag::fin_rcvd)) return io_result::fin();
     if (state_.has(io_flag::broken)) return recv_broken(to, max);
     if (completed_) return recv_completed(to, max);
