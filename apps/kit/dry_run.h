@@ -30,7 +30,7 @@ class dry_run {
     const daemon_settings& settings_;
     event_loop loop_;
     const log nowhere_;
-    tls_setup tls_{loop_, nowhere_};
+    tls_setup tls_{loop_, nowhere_, settings_.tls, settings_.handshake_timeout};
 };
 
 }  // namespace libp::app

@@ -1,9 +1,9 @@
 #include <kit/relay_program.h>
 
 #include <kit/announcement.h>
-#include <kit/daemon.h>
 #include <kit/dry_run.h>
 #include <kit/far_connect.h>
+#include <kit/runtime.h>
 #include <kit/stack_argument.h>
 #include <kit/value_text.h>
 
@@ -114,71 +114,36 @@ startup_result explain(const relay_plan& plan, std::string& text) {
     return std::nullopt;
 }
 
-void log_limits(const log& out, const resource_limits& limits) {
-    if (limits.warning.empty()) return;
-    out.write(log_level::warn, "limit", {{"max-conns", limits.max_conns}, {"why", limits.warning}});
-}
-
-void report_session(std::string_view program, const std::string& where, exit_code code, error why,
-                    const tls_refusal& last) {
-    if (code == exit_code::ok || !why) return;
-    if (auto e = auth_error(where, why, last)) {
-        report(program, *e);
-        return;
-    }
-    bool connected = code != exit_code::unavailable && code != exit_code::no_host;
-    std::string what = connected ? "session" : "connect: " + where;
-    report(program, {code, what + ": " + to_string(why), {}});
-}
-
 int run_relay(const relay_plan& plan) {
-    const daemon_settings& settings = plan.settings;
     auto failed = [&](const startup_error& e) { return report(plan.program, e); };
     connector_options connecting;
     if (auto e = connector_options_of(plan, connecting)) return failed(*e);
 
-    log_output lines(settings.format);
-    const log out(lines, settings.verbosity);
-    event_loop loop;
-    resource_limits limits = limits_of(plan, usable_fds(loop.backend()));
+    runtime base(plan.settings);
+    const resource_limits limits = limits_of(plan, usable_fds(base.loop.backend()));
     splice_pool pool(limits.splice_pipes);
-    resolver names;
-    tls_setup tls(loop, out);
     stack_tls near_tls, far_tls;
-    if (auto e =
-            tls.prepare(plan.listen, true, settings.tls, settings.handshake_timeout, {}, near_tls))
-        return failed(*e);
-    if (auto e =
-            tls.prepare(plan.target, false, settings.tls, settings.handshake_timeout, {}, far_tls))
-        return failed(*e);
-    daemon life(loop, out, settings.once, settings.drain);
-    life.on_hangup(delegate<void()>::to<&tls_setup::reload>(tls));
-    far_connect far(loop, names, plan.target, connecting, far_tls);
-    relay_server server(loop, out,
-                        {.max_conns = limits.max_conns,
-                         .once = settings.once,
-                         .listener = name_of(plan.listen, "main"),
-                         .bridge = {.window = limits.window,
-                                    .plenty = limits.plenty,
-                                    .splice = &pool,
-                                    .idle = settings.idle_timeout,
-                                    .linger = settings.linger}},
-                        far, life.settled());
-    listeners doors(loop, out, plan.listen, settings.tcp,
+    if (auto e = base.tls.prepare(plan.listen, true, {}, near_tls)) return failed(*e);
+    if (auto e = base.tls.prepare(plan.target, false, {}, far_tls)) return failed(*e);
+    far_connect far(base.loop, base.names, plan.target, connecting, far_tls);
+    relay_options options = base.relay_options_for(name_of(plan.listen, "main"), limits);
+    options.bridge.splice = &pool;
+    relay_server server(base.loop, base.out, options, far, base.life.settled());
+    listeners doors(base.loop, base.out, plan.listen, plan.settings.tcp,
                     listeners::arrival::to<&relay_server::arrived>(server), near_tls,
                     {.strangers = tls_limits_of(plan).strangers});
     server.hold_back(doors);
 
     if (auto e = doors.open(plan.letter)) return failed(*e);
-    doors.log_open(name_of(plan.listen, "main"));
-    log_limits(out, limits);
-    if (auto e = announce(settings.announce, doors.addresses())) return failed(*e);
+    doors.log_open(options.listener);
+    base.log_limits(limits);
+    if (auto e = announce(plan.settings.announce, doors.addresses())) return failed(*e);
 
-    exit_code code = life.run(server);
-    if (settings.once)
-        report_session(plan.program,
-                       server.last_client().empty() ? far.name() : server.last_client(), code,
-                       server.last_error(), tls.last_refusal());
+    const exit_code code = base.life.run(server);
+    if (plan.settings.once)
+        base.report_session(plan.program,
+                            server.last_client().empty() ? far.name() : server.last_client(), code,
+                            server.last_error());
     return static_cast<int>(code);
 }
 

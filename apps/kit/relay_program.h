@@ -37,10 +37,4 @@ std::string explain_source(const connect_options& options);
 std::string explain_patience(duration timeout);
 std::string explain_limits(const daemon_settings& settings, const resource_limits& limits);
 
-// Warns of fewer connections than were asked for.
-void log_limits(const log& out, const resource_limits& limits);
-// Reports how a one-shot session to `where` failed; silent when it did not.
-void report_session(std::string_view program, const std::string& where, exit_code code, error why,
-                    const tls_refusal& last);
-
 }  // namespace libp::app

@@ -1,9 +1,9 @@
 #include <kit/announcement.h>
-#include <kit/daemon.h>
 #include <kit/dry_run.h>
 #include <kit/end_code.h>
 #include <kit/far_stream.h>
 #include <kit/relay_program.h>
+#include <kit/runtime.h>
 #include <kit/stack_argument.h>
 #include <kit/stripe_program.h>
 #include <kit/value_text.h>
@@ -41,6 +41,10 @@ tls_limits tls_limits_of(const stripe_client_plan& plan) {
                            .per_conn = near});
 }
 
+resource_limits limits_of(const stripe_client_plan& plan, std::size_t fds) {
+    return stripe_limits(plan.settings, tls_limits_of(plan), datagram_memory(plan.listen), fds);
+}
+
 stripe::node_options client_node_options(const stripe_client_plan& plan) {
     stripe::node_options options = stripe_node_options(plan.settings, tls_limits_of(plan));
     options.max_sessions = client_sessions;
@@ -65,8 +69,8 @@ std::string path_names(const stripe_client_plan& plan, const std::vector<error>&
 }
 
 // How a one-shot session failed. `joined`: its stream had got to the server, so that what could not be reached is the target.
-void report_end(const stripe_client_plan& plan, const std::string& paths, exit_code code, error why,
-                bool joined, const tls_refusal& last) {
+void report_end(const stripe_client_plan& plan, const runtime& base, const std::string& paths,
+                exit_code code, error why, bool joined) {
     const bool other = why.why == reason::other_version;
     if (!joined && (why.why == reason::protocol_error || other)) {
         report(plan.program, {code, "connect: " + paths + ": " + to_string(why),
@@ -78,7 +82,7 @@ void report_end(const stripe_client_plan& plan, const std::string& paths, exit_c
     const bool never_made = joined && why && exit_of_attempt(why) == code &&
                             (code == exit_code::unavailable || code == exit_code::no_host ||
                              code == exit_code::no_permission);
-    if (!refused && !never_made) return report_session(plan.program, paths, code, why, last);
+    if (!refused && !never_made) return base.report_session(plan.program, paths, code, why);
     const bool named = !plan.target.empty();
     std::string what = "target: " + (named ? plan.target : refused ? "none named" : "the server's");
     if (!refused) what += ", by way of " + paths;
@@ -91,53 +95,36 @@ class client {
   public:
     explicit client(const stripe_client_plan& plan)
         : plan_(plan),
-          settings_(plan.settings.common),
-          lines_(settings_.format),
-          out_(lines_, settings_.verbosity),
-          life_(loop_, out_, settings_.once, settings_.drain),
-          limits_(stripe_limits(plan.settings, tls_limits_of(plan), datagram_memory(plan.listen),
-                                usable_fds(loop_.backend()))),
-          tls_(loop_, out_),
-          node_(loop_, out_, client_node_options(plan)),
-          far_(loop_, node_, settings_.connect_timeout, plan.target),
-          server_(loop_, out_, relay_options_of(), far_, life_.settled()),
-          doors_(loop_, out_, plan.listen, settings_.tcp,
+          base_(plan.settings.common),
+          limits_(limits_of(plan, usable_fds(base_.loop.backend()))),
+          node_(base_.loop, base_.out, client_node_options(plan)),
+          far_(base_.loop, node_, base_.settings.connect_timeout, plan.target),
+          server_(base_.loop, base_.out,
+                  base_.relay_options_for(name_of(plan.listen, from_stdin(plan) ? "-" : "main"),
+                                          limits_),
+                  far_, base_.life.settled()),
+          doors_(base_.loop, base_.out, plan.listen, base_.settings.tcp,
                  listeners::arrival::to<&relay_server::arrived>(server_), near_tls_,
                  {.strangers = tls_limits_of(plan).strangers}) {}
 
     int run();
 
   private:
-    relay_options relay_options_of() const {
-        return {.max_conns = limits_.max_conns,
-                .once = settings_.once,
-                .listener = name_of(plan_.listen, from_stdin(plan_) ? "-" : "main"),
-                .bridge = {.window = limits_.window,
-                           .plenty = limits_.plenty,
-                           .idle = settings_.idle_timeout,
-                           .linger = settings_.linger}};
-    }
     startup_result prepare_tls(std::vector<stripe::path>& paths);
     startup_result open();
     void hangup() {
-        tls_.reload();
+        base_.tls.reload();
         dialer_->retry_now();
     }
-    void status() { log_subflows(out_, node_); }
+    void status() { log_subflows(base_.out, node_); }
     void farewell(duration limit) {
         dialer_->stop();
-        node_.close(delegate<void()>::to<&daemon::end>(life_), limit);
+        node_.close(delegate<void()>::to<&daemon::end>(base_.life), limit);
     }
 
     const stripe_client_plan& plan_;
-    const daemon_settings& settings_;
-    log_output lines_;
-    const log out_;
-    event_loop loop_;
-    resolver names_;
-    daemon life_;
-    resource_limits limits_;
-    tls_setup tls_;
+    runtime base_;
+    const resource_limits limits_;
     stack_tls near_tls_;
     stripe::node node_;
     std::optional<stripe::dialer> dialer_;  // from open() on
@@ -147,14 +134,10 @@ class client {
 };
 
 startup_result client::prepare_tls(std::vector<stripe::path>& paths) {
-    if (auto e = tls_.prepare(plan_.listen, true, settings_.tls, settings_.handshake_timeout, {},
-                              near_tls_))
-        return e;
+    if (auto e = base_.tls.prepare(plan_.listen, true, {}, near_tls_)) return e;
     for (std::size_t i = 0; i < paths.size(); ++i) {
         stack_tls tls;
-        if (auto e = tls_.prepare(plan_.path_specs[i], false, settings_.tls,
-                                  settings_.handshake_timeout, stripe_protocol, tls))
-            return e;
+        if (auto e = base_.tls.prepare(plan_.path_specs[i], false, stripe_protocol, tls)) return e;
         paths[i].tls = tls.credentials;
         paths[i].tls_options = tls.options;
     }
@@ -164,29 +147,30 @@ startup_result client::prepare_tls(std::vector<stripe::path>& paths) {
 startup_result client::open() {
     std::vector<stripe::path> paths = plan_.paths;
     if (auto e = prepare_tls(paths)) return e;
-    dialer_.emplace(loop_, names_, node_, out_, std::move(paths), dialer_options_of(plan_));
+    dialer_.emplace(base_.loop, base_.names, node_, base_.out, std::move(paths),
+                    dialer_options_of(plan_));
     if (from_stdin(plan_)) {
-        auto pipe = make_fd_pipe(loop_, unique_fd(stdin_fd), unique_fd(stdout_fd));
-        server_.arrived(wrap_in_filters(loop_, std::move(pipe), plan_.listen, near_tls_), {});
+        auto pipe = make_fd_pipe(base_.loop, unique_fd(stdin_fd), unique_fd(stdout_fd));
+        server_.arrived(wrap_in_filters(base_.loop, std::move(pipe), plan_.listen, near_tls_), {});
         return std::nullopt;
     }
     server_.hold_back(doors_);
     if (auto e = doors_.open('c')) return e;
     doors_.log_open(server_.options().listener);
-    return announce(settings_.announce, doors_.addresses());
+    return announce(base_.settings.announce, doors_.addresses());
 }
 
 int client::run() {
-    life_.on_hangup(delegate<void()>::to<&client::hangup>(*this));
-    life_.on_status(delegate<void()>::to<&client::status>(*this));
-    life_.on_farewell(delegate<void(duration)>::to<&client::farewell>(*this));
-    log_limits(out_, limits_);
+    base_.life.on_hangup(delegate<void()>::to<&client::hangup>(*this));
+    base_.life.on_status(delegate<void()>::to<&client::status>(*this));
+    base_.life.on_farewell(delegate<void(duration)>::to<&client::farewell>(*this));
+    base_.log_limits(limits_);
     if (auto e = open()) return report(plan_.program, *e);
-    exit_code code = life_.run(server_);
+    const exit_code code = base_.life.run(server_);
     const error why = server_.last_error();
-    if (settings_.once)
-        report_end(plan_, path_names(plan_, dialer_->failures(), why), code, why,
-                   server_.last_joined(), tls_.last_refusal());
+    if (base_.settings.once)
+        report_end(plan_, base_, path_names(plan_, dialer_->failures(), why), code, why,
+                   server_.last_joined());
     return static_cast<int>(code);
 }
 
@@ -229,9 +213,7 @@ startup_result explain(const stripe_client_plan& plan, std::string& text) {
     text += "  sends     by the scheduler '" + std::string(name_of(plan.settings.scheduler)) +
             "'\n  resumes   a session without any subflow lives " +
             duration_text(plan.settings.resume) + "\n";
-    text += explain_limits(
-        settings, stripe_limits(plan.settings, tls_limits_of(plan), datagram_memory(plan.listen),
-                                usable_fds(default_backend())));
+    text += explain_limits(settings, limits_of(plan, usable_fds(default_backend())));
     return std::nullopt;
 }
 

@@ -1,9 +1,9 @@
 #include <kit/announcement.h>
-#include <kit/daemon.h>
 #include <kit/dry_run.h>
 #include <kit/far_connect.h>
 #include <kit/far_wanted.h>
 #include <kit/relay_program.h>
+#include <kit/runtime.h>
 #include <kit/stack_argument.h>
 #include <kit/stripe_program.h>
 #include <kit/value_text.h>
@@ -62,39 +62,30 @@ class server {
   public:
     server(const stripe_server_plan& plan, const connector_options& connecting)
         : plan_(plan),
-          settings_(plan.settings.common),
-          lines_(settings_.format),
-          out_(lines_, settings_.verbosity),
-          life_(loop_, out_, settings_.once, settings_.drain),
-          limits_(limits_of(plan, usable_fds(loop_.backend()))),
-          tls_(loop_, out_),
+          base_(plan.settings.common),
+          limits_(limits_of(plan, usable_fds(base_.loop.backend()))),
           far_(make_far_end(connecting)),
-          node_(loop_, out_, server_node_options(plan),
+          node_(base_.loop, base_.out, server_node_options(plan),
                 stripe::node::stream_handler::to<&server::offered>(*this)),
-          streams_(loop_, out_, relay_options_of(), *far_, life_.settled()) {}
+          streams_(base_.loop, base_.out,
+                   base_.relay_options_for(name_of(plan.listen.front(), "main"), limits_), *far_,
+                   base_.life.settled()) {}
 
     int run();
 
   private:
-    relay_options relay_options_of() const {
-        return {.max_conns = limits_.max_conns,
-                .once = settings_.once,
-                .listener = name_of(plan_.listen.front(), "main"),
-                .bridge = {.window = limits_.window,
-                           .plenty = limits_.plenty,
-                           .idle = settings_.idle_timeout,
-                           .linger = settings_.linger}};
-    }
     std::unique_ptr<far_end> make_far_end(const connector_options& connecting) {
         if (!plan_.target)
-            return std::make_unique<far_wanted>(loop_, names_, plan_.rules, connecting);
-        return std::make_unique<far_connect>(loop_, names_, *plan_.target, connecting, far_tls_);
+            return std::make_unique<far_wanted>(base_.loop, base_.names, plan_.rules, connecting);
+        return std::make_unique<far_connect>(base_.loop, base_.names, *plan_.target, connecting,
+                                             far_tls_);
     }
     // A listener for subflows.
     struct door {
         door(server& o, const stack_spec& at, const tcp_options& tcp)
             : of(o),
-              open(o.loop_, o.out_, at, tcp, listeners::arrival::to<&door::arrived>(*this), tls,
+              open(o.base_.loop, o.base_.out, at, tcp,
+                   listeners::arrival::to<&door::arrived>(*this), tls,
                    bounds_of(tls_limits_of(o.plan_))) {}
         static listeners::bounds bounds_of(const tls_limits& tls) {
             return {.strangers = tls.strangers, .pipes = tls.subflows + tls.strangers};
@@ -115,22 +106,16 @@ class server {
     void offered(std::unique_ptr<stripe::stream_pipe> stream, const stripe::open_request& request) {
         streams_.offered(std::move(stream), request);
     }
-    void status() { log_subflows(out_, node_); }
+    void status() { log_subflows(base_.out, node_); }
     void farewell(duration limit) {
         for (const auto& d : doors_)
             d->open.close();
-        node_.close(delegate<void()>::to<&daemon::end>(life_), limit);
+        node_.close(delegate<void()>::to<&daemon::end>(base_.life), limit);
     }
 
     const stripe_server_plan& plan_;
-    const daemon_settings& settings_;
-    log_output lines_;
-    const log out_;
-    event_loop loop_;
-    resolver names_;
-    daemon life_;
-    resource_limits limits_;
-    tls_setup tls_;
+    runtime base_;
+    const resource_limits limits_;
     stack_tls far_tls_;
     std::unique_ptr<far_end> far_;
     stripe::node node_;
@@ -140,18 +125,14 @@ class server {
 
 startup_result server::open() {
     if (plan_.target)
-        if (auto e = tls_.prepare(*plan_.target, false, settings_.tls, settings_.handshake_timeout,
-                                  {}, far_tls_))
-            return e;
+        if (auto e = base_.tls.prepare(*plan_.target, false, {}, far_tls_)) return e;
     std::vector<socket_address> bound;
     for (const stack_spec& at : plan_.listen) {
         tcp_options tcp = subflow_tcp_options(plan_.settings);
         if (auto e = congestion_control_of(at, tcp.congestion_control)) return e;
         doors_.push_back(std::make_unique<door>(*this, at, tcp));
         door& d = *doors_.back();
-        if (auto e = tls_.prepare(at, true, settings_.tls, settings_.handshake_timeout,
-                                  stripe_protocol, d.tls))
-            return e;
+        if (auto e = base_.tls.prepare(at, true, stripe_protocol, d.tls)) return e;
         if (auto e = d.open.open('s')) return e;
         // What the name means now is what counts.
         if (auto e = check_who_chooses(plan_, at, d.tls, d.open.addresses())) return e;
@@ -159,19 +140,17 @@ startup_result server::open() {
         for (const socket_address& a : d.open.addresses())
             bound.push_back(a);
     }
-    return announce(settings_.announce, bound);
+    return announce(base_.settings.announce, bound);
 }
 
 int server::run() {
-    life_.on_status(delegate<void()>::to<&server::status>(*this));
-    life_.on_hangup(delegate<void()>::to<&tls_setup::reload>(tls_));
-    life_.on_farewell(delegate<void(duration)>::to<&server::farewell>(*this));
-    log_limits(out_, limits_);
+    base_.life.on_status(delegate<void()>::to<&server::status>(*this));
+    base_.life.on_farewell(delegate<void(duration)>::to<&server::farewell>(*this));
+    base_.log_limits(limits_);
     if (auto e = open()) return report(plan_.program, *e);
-    exit_code code = life_.run(streams_);
-    if (settings_.once)
-        report_session(plan_.program, far_->name(), code, streams_.last_error(),
-                       tls_.last_refusal());
+    const exit_code code = base_.life.run(streams_);
+    if (base_.settings.once)
+        base_.report_session(plan_.program, far_->name(), code, streams_.last_error());
     return static_cast<int>(code);
 }
 

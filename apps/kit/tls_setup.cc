@@ -208,11 +208,15 @@ std::string explain_tls(const layer_spec& layer, bool server, const tls_settings
     return text + ")";
 }
 
-tls_setup::tls_setup(event_loop& loop, const log& out, std::vector<std::string> library_names)
-    : loop_(loop), log_(out), library_names_(std::move(library_names)) {}
+tls_setup::tls_setup(event_loop& loop, const log& out, const tls_settings& settings,
+                     duration handshake_timeout, std::vector<std::string> library_names)
+    : loop_(loop),
+      log_(out),
+      settings_(settings),
+      handshake_timeout_(handshake_timeout),
+      library_names_(std::move(library_names)) {}
 
-startup_result tls_setup::prepare(const stack_spec& spec, bool server, const tls_settings& settings,
-                                  duration handshake_timeout, const std::string& protocol,
+startup_result tls_setup::prepare(const stack_spec& spec, bool server, const std::string& protocol,
                                   stack_tls& to) {
     const layer_spec* layer = spec.filter("tls");
     if (!layer) return std::nullopt;
@@ -222,12 +226,12 @@ startup_result tls_setup::prepare(const stack_spec& spec, bool server, const tls
                              "install OpenSSL (Debian: apt install libssl3), or go without TLS"};
     tls_fault wrong;
     auto made =
-        tls_credentials::make(*library_, options_of(*layer, server, settings, protocol), wrong);
+        tls_credentials::make(*library_, options_of(*layer, server, settings_, protocol), wrong);
     if (!made) return cannot(wrong);
 
     to.credentials = made.get();
-    to.options.handshake_timeout = handshake_timeout;
-    if (!server) to.options.name = either(*layer, "name", settings.server_name);
+    to.options.handshake_timeout = handshake_timeout_;
+    if (!server) to.options.name = either(*layer, "name", settings_.server_name);
     if (!server && to.options.name.empty() && !spec.address.is_unix())
         to.options.name = spec.address.where.host;
     if (made->needs_name() && to.options.name.empty())

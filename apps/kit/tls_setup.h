@@ -45,13 +45,15 @@ std::string explain_tls(const layer_spec& layer, bool server, const tls_settings
 
 class tls_setup {
   public:
-    // The names of the library to look for are tls_library's own, but in tests.
-    tls_setup(event_loop& loop, const log& out,
+    // `settings` outlives this. The names of the library to look for are tls_library's own, but in
+    // tests.
+    tls_setup(event_loop& loop, const log& out, const tls_settings& settings,
+              duration handshake_timeout,
               std::vector<std::string> library_names = tls_library::usual_names());
 
     // Fills `to` if the stack has the layer: with a server's credentials or a client's. `protocol`: ALPN, empty: none.
-    startup_result prepare(const stack_spec& spec, bool server, const tls_settings& settings,
-                           duration handshake_timeout, const std::string& protocol, stack_tls& to);
+    startup_result prepare(const stack_spec& spec, bool server, const std::string& protocol,
+                           stack_tls& to);
     // Reads all files again; what cannot be read stays as it was.
     void reload();
 
@@ -63,6 +65,8 @@ class tls_setup {
 
     event_loop& loop_;
     const log& log_;
+    const tls_settings& settings_;
+    const duration handshake_timeout_;
     std::vector<std::string> library_names_;
     std::optional<tls_library> library_;
     std::vector<std::unique_ptr<tls_credentials>> all_;

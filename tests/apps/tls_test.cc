@@ -42,17 +42,18 @@ struct tls_options_test : testing::Test {
     }
 
     std::string folder;
+    const tls_settings defaults;
     event_loop loop;
     log_lines lines;
     log out{lines, log_level::info};
 };
 
 TEST_F(tls_options_test, a_missing_library_is_a_start_up_error_of_tls_alone) {
-    tls_setup setup(loop, out, {"libssl-of-nowhere.so.1"});
+    tls_setup setup(loop, out, defaults, 5s, {"libssl-of-nowhere.so.1"});
     stack_tls to;
-    EXPECT_FALSE(setup.prepare(spec("tcp://a:1"), false, {}, 5s, {}, to));
+    EXPECT_FALSE(setup.prepare(spec("tcp://a:1"), false, {}, to));
     EXPECT_EQ(to.credentials, nullptr);
-    const startup_result e = setup.prepare(spec("tls+tcp://a:1"), false, {}, 5s, {}, to);
+    const startup_result e = setup.prepare(spec("tls+tcp://a:1"), false, {}, to);
     ASSERT_TRUE(e);
     EXPECT_EQ(e->code, exit_code::config);
     EXPECT_NE(e->what.find("libssl-of-nowhere.so.1"), std::string::npos) << e->what;
@@ -61,27 +62,28 @@ TEST_F(tls_options_test, a_missing_library_is_a_start_up_error_of_tls_alone) {
 
 TEST_F(tls_options_test, a_layers_options_go_before_the_programs) {
     if (!have_library()) GTEST_SKIP() << "no TLS library";
-    tls_setup setup(loop, out);
     tls_settings settings;
     settings.psk_file = key_file("one", std::string(64, '1'));
+    tls_setup setup(loop, out, settings, 3s);
     const std::string other = key_file("two", std::string(64, '2'));
     stack_tls to;
-    EXPECT_FALSE(setup.prepare(spec("tls+tcp://a:1"), false, settings, 3s, "stripe/1", to));
+    EXPECT_FALSE(setup.prepare(spec("tls+tcp://a:1"), false, "stripe/1", to));
     EXPECT_EQ(to.credentials->options().shared_keys, settings.psk_file);
     EXPECT_EQ(to.credentials->options().protocol, "stripe/1");
     EXPECT_EQ(to.options.name, "a");
     EXPECT_EQ(to.options.handshake_timeout, duration(3s));
-    EXPECT_FALSE(
-        setup.prepare(spec("tls,name=b,psk=" + other + "+tcp://a:1"), false, settings, 3s, {}, to));
+    EXPECT_FALSE(setup.prepare(spec("tls,name=b,psk=" + other + "+tcp://a:1"), false, {}, to));
     EXPECT_EQ(to.credentials->options().shared_keys, other);
     EXPECT_EQ(to.options.name, "b");
     // A name is needed where only a name tells the right server.
-    const startup_result e = setup.prepare(spec("tls+unix:///run/x"), false, {}, 3s, {}, to);
+    const startup_result e =
+        tls_setup(loop, out, defaults, 3s).prepare(spec("tls+unix:///run/x"), false, {}, to);
     ASSERT_TRUE(e);
     EXPECT_NE(e->hint.find("--server-name"), std::string::npos);
     tls_settings insecure;
     insecure.insecure = true;
-    EXPECT_FALSE(setup.prepare(spec("tls+unix:///run/x"), false, insecure, 3s, {}, to));
+    tls_setup trusting(loop, out, insecure, 3s);
+    EXPECT_FALSE(trusting.prepare(spec("tls+unix:///run/x"), false, {}, to));
     ASSERT_EQ(lines.lines.size(), 1u);
     EXPECT_NE(lines.lines[0].find("insecure"), std::string::npos);
 }
@@ -157,13 +159,13 @@ TEST_F(tls_options_test, a_file_that_may_not_be_read_is_a_matter_of_permission) 
     const std::string file = key_file("key", std::string(64, '7'));
     fs::permissions(file, fs::perms::none);
     const as_nobody anybody;
-    tls_setup setup(loop, out);
     for (std::string tls_settings::*given :
          {&tls_settings::psk_file, &tls_settings::certificate, &tls_settings::authorities}) {
         tls_settings settings;
         settings.*given = file;
         stack_tls to;
-        const startup_result e = setup.prepare(spec("tls+tcp://a:1"), false, settings, 5s, {}, to);
+        const startup_result e =
+            tls_setup(loop, out, settings, 5s).prepare(spec("tls+tcp://a:1"), false, {}, to);
         ASSERT_TRUE(e);
         EXPECT_EQ(e->code, exit_code::no_permission);
         EXPECT_EQ(e->what, "tls: " + file + ": permission denied");
