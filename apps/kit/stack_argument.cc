@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <initializer_list>
 #include <utility>
-#include <vector>
 
 namespace libp::app {
 
@@ -14,12 +13,6 @@ startup_error bad_spec(const std::string& what) {
     return {exit_code::config, "spec: " + what, {}};
 }
 
-const std::string* find(const std::vector<layer_option>& options, std::string_view key) {
-    for (auto o = options.rbegin(); o != options.rend(); ++o)
-        if (o->key == key) return &o->value;
-    return nullptr;
-}
-
 startup_result parse(std::string_view text, std::string_view default_port, stack_spec& to) {
     auto parsed = parse_stack(text, default_port);
     if (auto* e = std::get_if<spec_error>(&parsed)) return bad_spec(e->to_string(text));
@@ -27,54 +20,28 @@ startup_result parse(std::string_view text, std::string_view default_port, stack
     return std::nullopt;
 }
 
-// A fault of the place, not of the spec: `part` is a piece of `text`.
-startup_error out_of_place(std::string_view text, std::string_view part, std::string message) {
-    const auto column = static_cast<std::size_t>(part.data() - text.data());
-    return bad_spec(
-        spec_error{std::move(message), column, std::max<std::size_t>(part.size(), 1)}.to_string(
-            text));
-}
-
-std::vector<std::string_view> split(std::string_view text, char at) {
-    std::vector<std::string_view> parts;
-    for (;;) {
-        const std::size_t end = text.find(at);
-        parts.push_back(text.substr(0, end));
-        if (end == text.npos) return parts;
-        text.remove_prefix(end + 1);
-    }
-}
-
-// Of a text that was parsed: its last layer, with the options.
-std::string_view base_of(const stack_spec& spec, std::string_view text) {
-    return spec.filters.empty() ? text : split(text, '+').back();
-}
-
-// "tcp-l" of "tcp-l://:9,name=a"; all of what is short for a base.
-std::string_view base_name_of(const stack_spec& spec, std::string_view text) {
-    const std::string_view base = base_of(spec, text);
-    return base.substr(0, base.find("://"));
+// A fault of the place, not of the spec: in columns [begin, end) of `text`.
+startup_error out_of_place(std::string_view text, std::size_t begin, std::size_t end,
+                           std::string message) {
+    return bad_spec(spec_error{std::move(message), begin, end - begin}.to_string(text));
 }
 
 // Whatever the parser lets through for any place must make sense in this one.
 startup_result only_options(const stack_spec& spec, std::string_view text,
                             std::initializer_list<std::string_view> keys, const char* place) {
-    for (const layer_option& o : spec.base_options) {
-        if (std::find(keys.begin(), keys.end(), o.key) != keys.end()) continue;
-        std::string_view at = base_of(spec, text);
-        for (const std::string_view part : split(at, ','))
-            if (part.substr(0, part.find('=')) == o.key) at = part.substr(0, o.key.size());
-        return out_of_place(text, at, "option '" + o.key + "' does not apply to " + place);
-    }
-    return std::nullopt;
+    const layer_option* wrong = nullptr;  // the first; said again, the last
+    for (const layer_option& o : spec.base_options)
+        if (wrong ? o.key == wrong->key : std::ranges::find(keys, o.key) == keys.end()) wrong = &o;
+    if (!wrong) return std::nullopt;
+    return out_of_place(text, wrong->column, wrong->column + wrong->key.size(),
+                        "option '" + wrong->key + "' does not apply to " + place);
 }
 
 startup_result only_tls(const stack_spec& spec, std::string_view text, const char* place) {
-    for (std::size_t i = 0; i < spec.filters.size(); ++i) {
-        if (i == 0 && spec.filters[i].name == "tls") continue;
-        return out_of_place(text, split(text, '+')[i].substr(0, spec.filters[i].name.size()),
-                            std::string("no layer but one tls goes under ") + place);
-    }
+    for (const layer_spec& f : spec.filters)
+        if (&f != &spec.filters.front() || f.name != "tls")
+            return out_of_place(text, f.column, f.column + f.name.size(),
+                                std::string("no layer but one tls goes under ") + place);
     return std::nullopt;
 }
 
@@ -82,11 +49,12 @@ startup_result parse_connecting(std::string_view text, std::string_view default_
                                 stack_spec& to) {
     if (auto e = parse(text, default_port, to)) return e;
     if (to.listens)
-        return out_of_place(text, base_name_of(to, text), "this listens, but is to connect");
+        return out_of_place(text, to.base_column, text.find("://", to.base_column),
+                            "this listens, but is to connect");
     if (to.base == stack_spec::base_kind::stdio)
-        return out_of_place(text, base_of(to, text), "there is nothing to connect to");
+        return out_of_place(text, to.base_column, text.size(), "there is nothing to connect to");
     if (to.base == stack_spec::base_kind::tcp && to.address.where.port == "0")
-        return out_of_place(text, base_of(to, text), "port 0 is for those who listen");
+        return out_of_place(text, to.base_column, text.size(), "port 0 is for those who listen");
     return std::nullopt;
 }
 
@@ -94,9 +62,10 @@ startup_result parse_any_listen(std::string_view text, std::string_view default_
                                 bool stdio_too, stack_spec& to) {
     if (auto e = parse(text, default_port, to)) return e;
     if (to.connects)
-        return out_of_place(text, base_name_of(to, text), "this connects, but is to listen");
+        return out_of_place(text, to.base_column, text.find("://", to.base_column),
+                            "this connects, but is to listen");
     if (to.base == stack_spec::base_kind::stdio && !stdio_too)
-        return out_of_place(text, base_of(to, text), "there is nothing to listen on");
+        return out_of_place(text, to.base_column, text.size(), "there is nothing to listen on");
     std::string& host = to.address.where.host;
     if (to.base == stack_spec::base_kind::tcp && (host.empty() || host == "*")) host = "0.0.0.0";
     return std::nullopt;
@@ -140,8 +109,8 @@ startup_result parse_target_pair(std::string_view host, std::string_view port, s
 }
 
 startup_result connect_options_of(const stack_spec& target, connect_options& to) {
-    if (const std::string* device = find(target.base_options, "dev")) to.device = *device;
-    const std::string* source = find(target.base_options, "bind");
+    if (const std::string* device = target.find("dev")) to.device = *device;
+    const std::string* source = target.find("bind");
     if (!source) return std::nullopt;
     const auto at = parse_source(*source);
     if (!at) return bad_spec("bind=" + *source + " is not a numeric address");
@@ -150,7 +119,7 @@ startup_result connect_options_of(const stack_spec& target, connect_options& to)
 }
 
 startup_result congestion_control_of(const stack_spec& spec, std::string& to) {
-    const std::string* name = find(spec.base_options, "cc");
+    const std::string* name = spec.find("cc");
     if (!name) return std::nullopt;
     if (const error e = check_congestion_control(*name))
         return startup_error{
@@ -176,11 +145,11 @@ startup_result path_of(const stack_spec& spec, stripe::path& to) {
                              "dev=" + to.socket.device + ": " + to_string(device),
                              "bind=ADDRESS needs no privileges"};
     const auto number = [&](std::string_view key, std::size_t otherwise) {
-        const std::string* value = find(spec.base_options, key);
+        const std::string* value = spec.find(key);
         return value ? parse_count(*value).value_or(otherwise) : otherwise;
     };
     const auto says = [&](std::string_view key, std::string_view value) {
-        const std::string* said = find(spec.base_options, key);
+        const std::string* said = spec.find(key);
         return said && *said == value;
     };
     to.subflows = number("n", 0);
@@ -192,7 +161,7 @@ startup_result path_of(const stack_spec& spec, stripe::path& to) {
 }
 
 std::string name_of(const stack_spec& spec, std::string_view otherwise) {
-    const std::string* name = find(spec.base_options, "name");
+    const std::string* name = spec.find("name");
     return name && !name->empty() ? *name : std::string(otherwise);
 }
 

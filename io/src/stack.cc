@@ -107,6 +107,13 @@ constexpr base_layer bases_known[] = {
     {"stdio", stack_spec::base_kind::stdio, {}},
 };
 
+const std::string* last_of(const std::vector<layer_option>& options,
+                           std::string_view key) noexcept {
+    for (auto o = options.rbegin(); o != options.rend(); ++o)
+        if (o->key == key) return &o->value;
+    return nullptr;
+}
+
 void print_options(std::string& out, const std::vector<layer_option>& options) {
     for (const layer_option& o : options) {
         out += "," + o.key;
@@ -135,9 +142,11 @@ const base_layer* find_base(std::string_view name) noexcept {
 }
 
 const std::string* layer_spec::find(std::string_view key) const noexcept {
-    for (auto o = options.rbegin(); o != options.rend(); ++o)
-        if (o->key == key) return &o->value;
-    return nullptr;
+    return last_of(options, key);
+}
+
+const std::string* stack_spec::find(std::string_view key) const noexcept {
+    return last_of(base_options, key);
 }
 
 const layer_spec* stack_spec::filter(std::string_view name) const noexcept {

@@ -142,7 +142,7 @@ bool stack_parser::parse_filter(piece part) {
                               std::string(name.text) + "://");
     if (!layer) return fail(name, unknown_layer(name.text));
 
-    layer_spec filter{std::string(name.text), {}};
+    layer_spec filter{std::string(name.text), {}, name.column};
     if (!parse_options(std::span(pieces).subspan(1), name, layer->options, filter.options))
         return false;
     spec_.filters.push_back(std::move(filter));
@@ -152,6 +152,7 @@ bool stack_parser::parse_filter(piece part) {
 bool stack_parser::parse_base(piece part) {
     std::vector<piece> pieces = split(part, ',');
     piece head = pieces.front();
+    spec_.base_column = head.column;
     std::size_t slashes = head.text.find("://");
     if (slashes == std::string_view::npos) {
         if (!head.text.empty() && !find_filter(head.text) && !find_base(head.text) &&
@@ -215,7 +216,7 @@ bool stack_parser::parse_options(std::span<const piece> parts, piece layer,
             return fail(key, quote_word(layer.text) + " has no option " + quote_word(key.text) +
                                  meant(key.text, known));
         }
-        layer_option option{std::string(key.text), "yes"};
+        layer_option option{std::string(key.text), "yes", key.column};
         piece value = equals == std::string_view::npos ? part : part.sub(equals + 1);
         if (equals != std::string_view::npos && !unescape(value, option.value)) return false;
         if (!rule->valid(option.value))

@@ -147,6 +147,26 @@ TEST(tcp_striper, mistakes_get_one_line_a_pointer_and_their_status) {
          "tcp-striper: error: spec: this listens, but is to connect\n"
          "  tls+tcp-l://relay:1\n"
          "      ^^^^^\n"},
+        {{"tls+tcp://relay:0,name=a"},
+         78,
+         "tcp-striper: error: spec: port 0 is for those who listen\n"
+         "  tls+tcp://relay:0,name=a\n"
+         "      ^^^^^^^^^^^^^^^^^^^^\n"},
+        {{"-r", "dgm,max=1k+tls+tcp-c://:9", "a:1"},
+         78,
+         "tcp-striper: error: spec: this connects, but is to listen\n"
+         "  dgm,max=1k+tls+tcp-c://:9\n"
+         "                 ^^^^^\n"},
+        {{"-c", ":9", "tls+dgm,max=1k+tcp://relay:1"},
+         78,
+         "tcp-striper: error: spec: no layer but one tls goes under a path\n"
+         "  tls+dgm,max=1k+tcp://relay:1\n"
+         "      ^^^\n"},
+        {{"tls,ca=n+tcp://n:1,name=n,n=2,weight=3,n=4"},
+         78,
+         "tcp-striper: error: spec: option 'n' does not apply to a target\n"
+         "  tls,ca=n+tcp://n:1,name=n,n=2,weight=3,n=4\n"
+         "                                         ^\n"},
         {{"-r", "-"},
          78,
          "tcp-striper: error: spec: there is nothing to listen on\n"

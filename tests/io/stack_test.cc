@@ -71,12 +71,25 @@ TEST(stack, reads_layers_options_and_direction) {
     ASSERT_EQ(s.base_options.size(), 3u);
     EXPECT_EQ(s.base_options[1].value, "a,b");
     EXPECT_EQ(s.base_options[2].value, "yes");
+    EXPECT_EQ(*s.find("name"), "a,b");
+    EXPECT_FALSE(s.find("n"));
     EXPECT_TRUE(parsed("unix-c:///run/x").connects);
 }
 
 TEST(stack, the_last_of_equal_options_counts) {
     stack_spec s = parsed("dgm,max=1k,max=2k+stdio://");
     EXPECT_EQ(*s.filters[0].find("max"), "2k");
+}
+
+TEST(stack, knows_the_columns_of_what_it_reads) {
+    const std::string_view text = "tls,ca=a%2Cb,name=c+dgm+tcp-c://n:1,cc=x,n=3";
+    const stack_spec s = parsed(text);
+    const auto at = [&](std::size_t column) { return text.substr(column); };
+    EXPECT_TRUE(at(s.filters[0].column).starts_with("tls,"));
+    EXPECT_TRUE(at(s.filters[0].options[1].column).starts_with("name=c"));
+    EXPECT_TRUE(at(s.filters[1].column).starts_with("dgm+"));
+    EXPECT_TRUE(at(s.base_column).starts_with("tcp-c:"));
+    EXPECT_EQ(at(s.base_options[1].column), "n=3");
 }
 
 TEST(stack, prints_what_it_reads) {

@@ -33,14 +33,17 @@
 
 namespace libp {
 
+// Columns count bytes of the text that was parsed.
 struct layer_option {
     std::string key;
     std::string value;
+    std::size_t column = 0;  // of the key
 };
 
 struct layer_spec {
     std::string name;
     std::vector<layer_option> options;
+    std::size_t column = 0;
     // The value of the last option called `key`; nullptr if there is none.
     const std::string* find(std::string_view key) const noexcept;
 };
@@ -54,8 +57,11 @@ struct stack_spec {
     std::vector<layer_option> base_options;  // bind=, dev=, name= ...
     bool listens = false;                    // -l; -c is the opposite
     bool connects = false;
+    std::size_t base_column = 0;
 
     std::string to_string() const;
+    // Of the base's options, as layer_spec::find.
+    const std::string* find(std::string_view key) const noexcept;
     // The filter of that name; nullptr if there is none.
     const layer_spec* filter(std::string_view name) const noexcept;
 };
