@@ -1,8 +1,8 @@
 #include <kit/announcement.h>
 #include <kit/dry_run.h>
 #include <kit/end_code.h>
+#include <kit/explanation.h>
 #include <kit/far_stream.h>
-#include <kit/relay_program.h>
 #include <kit/runtime.h>
 #include <kit/stack_argument.h>
 #include <kit/stripe_program.h>
