@@ -70,15 +70,15 @@ int run_relay(const relay_plan& plan) {
     relay_options options = base.relay_options_for(name_of(plan.listen, "main"), limits);
     options.bridge.splice = &pool;
     relay_server server(base.loop, base.out, options, far, base.life.settled());
-    listeners doors(base.loop, base.out, plan.listen, plan.settings.tcp,
-                    listeners::arrival::to<&relay_server::arrived>(server), near_tls,
-                    {.strangers = tls_limits_of(plan).strangers});
-    server.hold_back(doors);
+    listeners near(base.loop, base.out, plan.listen, plan.settings.tcp,
+                   listeners::arrival::to<&relay_server::arrived>(server), near_tls,
+                   {.strangers = tls_limits_of(plan).strangers});
+    server.hold_back(near);
 
-    if (auto e = doors.open(plan.letter)) return failed(*e);
-    doors.log_open(options.listener);
+    if (auto e = near.open(plan.letter)) return failed(*e);
+    near.log_open(options.listener);
     base.log_limits(limits);
-    if (auto e = announce(plan.settings.announce, doors.addresses())) return failed(*e);
+    if (auto e = announce(plan.settings.announce, near.addresses())) return failed(*e);
 
     const exit_code code = base.life.run(server);
     if (plan.settings.once)

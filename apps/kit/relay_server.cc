@@ -21,9 +21,9 @@ relay_server::~relay_server() {
 
 void relay_server::arrived(std::unique_ptr<io_pipe> near, const socket_address& peer) {
     serve(std::move(near), nullptr, peer, {});
-    if (live_ < options_.max_conns || finishing_ || !doors_) return;
+    if (live_ < options_.max_conns || finishing_ || !listeners_) return;
     paused_ = true;
-    doors_->pause();
+    listeners_->pause();
 }
 
 void relay_server::offered(std::unique_ptr<stripe::stream_pipe> near,
@@ -92,14 +92,14 @@ void relay_server::ended(relay_connection& which, exit_code status, error why) {
         return;
     }
     serve_waiting();
-    if (!doors_) return;
-    if (std::exchange(paused_, false)) doors_->resume();
-    doors_->retry();
+    if (!listeners_) return;
+    if (std::exchange(paused_, false)) listeners_->resume();
+    listeners_->retry();
 }
 
 void relay_server::finish() {
     if (std::exchange(finishing_, true)) return;
-    if (doors_) doors_->close();
+    if (listeners_) listeners_->close();
     for (offer& o : std::exchange(waiting_, {})) {
         o.near->refuse({reason::refused, 0});
         loop_.retire(std::move(o.near));

@@ -45,7 +45,7 @@ class relay_server {
     relay_server& operator=(const relay_server&) = delete;
 
     // The listeners to hold back when there are too many; they outlive this. Without: nothing is held back.
-    void hold_back(listeners& doors) noexcept { doors_ = &doors; }
+    void hold_back(listeners& all) noexcept { listeners_ = &all; }
 
     // A connection came in.
     void arrived(std::unique_ptr<io_pipe> near, const socket_address& peer);
@@ -95,7 +95,7 @@ class relay_server {
     relay_options options_;
     far_end& far_;
     delegate<void()> settled_;
-    listeners* doors_ = nullptr;
+    listeners* listeners_ = nullptr;
 
     intrusive_list<relay_connection, &relay_connection::on_list> connections_;
     static constexpr std::size_t least_sweep = 64;

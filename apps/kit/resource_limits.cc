@@ -56,18 +56,18 @@ resource_limits limits_for(const resource_request& request) {
 
 tls_limits tls_limits_for(const tls_request& request) {
     constexpr std::size_t most_strangers = 256;
-    const std::size_t doors = std::max<std::size_t>(request.listeners, 1);
+    const std::size_t shares = std::max<std::size_t>(request.listeners, 1);
     tls_limits limits;
     limits.overlay = request.per_conn * tls_open_memory;
     if (request.listeners > 0)
         limits.strangers = std::clamp<std::size_t>(
-            request.max_memory / 16 / tls_handshake_memory / doors, 1, most_strangers);
+            request.max_memory / 16 / tls_handshake_memory / shares, 1, most_strangers);
     const std::size_t fit = std::max<std::size_t>(1, request.max_memory / 8 / tls_open_memory);
-    limits.subflows = std::min(request.subflows, fit) / doors;
+    limits.subflows = std::min(request.subflows, fit) / shares;
     if (request.subflows > 0) limits.subflows = std::max<std::size_t>(limits.subflows, 1);
     limits.memory = std::min(request.max_memory / 2,
                              request.listeners * limits.strangers * tls_handshake_memory +
-                                 doors * limits.subflows * tls_open_memory);
+                                 shares * limits.subflows * tls_open_memory);
     return limits;
 }
 

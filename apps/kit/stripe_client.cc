@@ -103,9 +103,9 @@ class client {
                   base_.relay_options_for(name_of(plan.listen, from_stdin(plan) ? "-" : "main"),
                                           limits_),
                   far_, base_.life.settled()),
-          doors_(base_.loop, base_.out, plan.listen, base_.settings.tcp,
-                 listeners::arrival::to<&relay_server::arrived>(server_), near_tls_,
-                 {.strangers = tls_limits_of(plan).strangers}) {}
+          listeners_(base_.loop, base_.out, plan.listen, base_.settings.tcp,
+                     listeners::arrival::to<&relay_server::arrived>(server_), near_tls_,
+                     {.strangers = tls_limits_of(plan).strangers}) {}
 
     int run();
 
@@ -130,7 +130,7 @@ class client {
     std::optional<stripe::dialer> dialer_;  // from open() on
     far_stream far_;
     relay_server server_;
-    listeners doors_;
+    listeners listeners_;
 };
 
 startup_result client::prepare_tls(std::vector<stripe::path>& paths) {
@@ -154,10 +154,10 @@ startup_result client::open() {
         server_.arrived(wrap_in_filters(base_.loop, std::move(pipe), plan_.listen, near_tls_), {});
         return std::nullopt;
     }
-    server_.hold_back(doors_);
-    if (auto e = doors_.open('c')) return e;
-    doors_.log_open(server_.options().listener);
-    return announce(base_.settings.announce, doors_.addresses());
+    server_.hold_back(listeners_);
+    if (auto e = listeners_.open('c')) return e;
+    listeners_.log_open(server_.options().listener);
+    return announce(base_.settings.announce, listeners_.addresses());
 }
 
 int client::run() {

@@ -80,13 +80,12 @@ class server {
         return std::make_unique<far_connect>(base_.loop, base_.names, *plan_.target, connecting,
                                              far_tls_);
     }
-    // A listener for subflows.
-    struct door {
-        door(server& o, const stack_spec& at, const tcp_options& tcp)
+    struct subflow_listener {
+        subflow_listener(server& o, const stack_spec& at, const tcp_options& tcp)
             : of(o),
-              open(o.base_.loop, o.base_.out, at, tcp,
-                   listeners::arrival::to<&door::arrived>(*this), tls,
-                   bounds_of(tls_limits_of(o.plan_))) {}
+              sockets(o.base_.loop, o.base_.out, at, tcp,
+                      listeners::arrival::to<&subflow_listener::arrived>(*this), tls,
+                      bounds_of(tls_limits_of(o.plan_))) {}
         static listeners::bounds bounds_of(const tls_limits& tls) {
             return {.strangers = tls.strangers, .pipes = tls.subflows + tls.strangers};
         }
@@ -100,7 +99,7 @@ class server {
         }
         server& of;
         stack_tls tls;
-        listeners open;
+        listeners sockets;
     };
     startup_result open();
     void offered(std::unique_ptr<stripe::stream_pipe> stream, const stripe::open_request& request) {
@@ -108,8 +107,8 @@ class server {
     }
     void status() { log_subflows(base_.out, node_); }
     void farewell(duration limit) {
-        for (const auto& d : doors_)
-            d->open.close();
+        for (const auto& l : listeners_)
+            l->sockets.close();
         node_.close(delegate<void()>::to<&daemon::end>(base_.life), limit);
     }
 
@@ -120,7 +119,7 @@ class server {
     std::unique_ptr<far_end> far_;
     stripe::node node_;
     relay_server streams_;
-    std::vector<std::unique_ptr<door>> doors_;
+    std::vector<std::unique_ptr<subflow_listener>> listeners_;
 };
 
 startup_result server::open() {
@@ -130,14 +129,14 @@ startup_result server::open() {
     for (const stack_spec& at : plan_.listen) {
         tcp_options tcp = subflow_tcp_options(plan_.settings);
         if (auto e = congestion_control_of(at, tcp.congestion_control)) return e;
-        doors_.push_back(std::make_unique<door>(*this, at, tcp));
-        door& d = *doors_.back();
-        if (auto e = base_.tls.prepare(at, true, stripe_protocol, d.tls)) return e;
-        if (auto e = d.open.open('s')) return e;
+        listeners_.push_back(std::make_unique<subflow_listener>(*this, at, tcp));
+        subflow_listener& l = *listeners_.back();
+        if (auto e = base_.tls.prepare(at, true, stripe_protocol, l.tls)) return e;
+        if (auto e = l.sockets.open('s')) return e;
         // What the name means now is what counts.
-        if (auto e = check_who_chooses(plan_, at, d.tls, d.open.addresses())) return e;
-        d.open.log_open(name_of(at, "main"));
-        for (const socket_address& a : d.open.addresses())
+        if (auto e = check_who_chooses(plan_, at, l.tls, l.sockets.addresses())) return e;
+        l.sockets.log_open(name_of(at, "main"));
+        for (const socket_address& a : l.sockets.addresses())
             bound.push_back(a);
     }
     return announce(base_.settings.announce, bound);
@@ -161,18 +160,18 @@ startup_result explain(const stripe_server_plan& plan, std::string& text) {
     connector_options connecting;
     if (auto e = connector_options_of(plan, connecting)) return e;
     dry_run start(settings);
-    std::string doors;
+    std::string listening;
     for (const stack_spec& at : plan.listen) {
-        dry_run::listening door;
-        if (auto e = start.listen(at, stripe_protocol, door)) return e;
-        if (auto e = check_who_chooses(plan, at, door.tls, door.where)) return e;
+        dry_run::listening made;
+        if (auto e = start.listen(at, stripe_protocol, made)) return e;
+        if (auto e = check_who_chooses(plan, at, made.tls, made.where)) return e;
         tcp_options tcp = subflow_tcp_options(plan.settings);
         if (auto e = congestion_control_of(at, tcp.congestion_control)) return e;
-        doors += "\n  listens   " + explain_listening(at, settings.tls) + ", for subflows";
+        listening += "\n  listens   " + explain_listening(at, settings.tls) + ", for subflows";
     }
     if (plan.target)
         if (auto e = start.connect(*plan.target, {})) return e;
-    text = plan.program + ": server side, every stream of a session is a connection" + doors +
+    text = plan.program + ": server side, every stream of a session is a connection" + listening +
            "\n  connects  " +
            (plan.target ? explain_connecting(*plan.target, settings.tls)
                         : "to what each stream asks for") +
