@@ -8,7 +8,7 @@
 
 namespace libp::app {
 
-// The log's `end=` of a connection whose far end could not be reached: "connect_refused".
+// The log's `end=` of a connection whose upstream could not be reached: "connect_refused".
 const char* end_of_attempt(const error& why) noexcept;
 // ... and of one that was joined: side a is the client. "ok", "client_rst", "idle_timeout".
 const char* end_of_bridge(const bridge_end& end) noexcept;

@@ -22,7 +22,8 @@ relay_connection::relay_connection(relay_server& server, std::unique_ptr<io_pipe
 
 void relay_connection::start(const std::string& wanted) {
     near_->attach(io_handler::to<&relay_connection::on_near>(*this));
-    attempt_ = server_.far().start(wanted, far_end::done::to<&relay_connection::on_far>(*this));
+    attempt_ =
+        server_.to().start(wanted, upstream::done::to<&relay_connection::on_upstream>(*this));
 }
 
 // A client that is gone waits for nobody, and must not keep others out until its target has been given up. (A socket tells of its
@@ -36,24 +37,25 @@ void relay_connection::on_near(io_flags risen) {
     server_.ended(*this, exit_of_bridge(end), end.why);
 }
 
-void relay_connection::on_far(far_end::made far) {
+void relay_connection::on_upstream(upstream::made made) {
     // It was cut in this very turn.
-    if (!attempt_) return server_.loop().retire(std::move(far.pipe));
-    const std::string to = far.pipe ? std::string() : attempt_->name();
+    if (!attempt_) return server_.loop().retire(std::move(made.pipe));
+    const std::string to = made.pipe ? std::string() : attempt_->name();
     server_.loop().retire(std::move(attempt_));
-    dst_ = far.at;
-    if (!far.pipe) return fail_near(far, to);
+    dst_ = made.at;
+    if (!made.pipe) return fail_near(made, to);
     if (server_.out().on(log_level::debug))
         server_.out().write(log_level::debug, "conn",
                             {{"id", server_.id_text(number_)},
                              {"state", "connected"},
-                             {"dst", dst_.is_ip() ? dst_.to_string() : server_.far().name()}});
+                             {"dst", dst_.is_ip() ? dst_.to_string() : server_.to().name()}});
     if (offered_) offered_->accept();
-    bridge_.emplace(server_.loop(), std::move(near_), std::move(far.pipe), server_.options().bridge,
+    bridge_.emplace(server_.loop(), std::move(near_), std::move(made.pipe),
+                    server_.options().bridge,
                     delegate<void()>::to<&relay_connection::on_over>(*this));
 }
 
-void relay_connection::fail_near(const far_end::made& made, const std::string& to) {
+void relay_connection::fail_near(const upstream::made& made, const std::string& to) {
     const error why = made.why;
     if (offered_)
         offered_->refuse(why);
@@ -67,7 +69,7 @@ void relay_connection::on_over() {
     const bridge_end& end = bridge_->end();
     const bool never_made = end.side == bridge_side::b && bridge_->ready_at() == never;
     log_end(never_made ? end_of_attempt(end.why) : end_of_bridge(end),
-            end.why ? to_string(end.why) : std::string(), server_.far().name());
+            end.why ? to_string(end.why) : std::string(), server_.to().name());
     server_.ended(*this, never_made ? exit_of_attempt(end.why) : exit_of_bridge(end), end.why);
 }
 

@@ -1,15 +1,16 @@
 #pragma once
 
-// One connection being served: a near pipe that came in, the far pipe that is made for it, and the bridge between.
+// One connection being served: a near pipe that came in, the upstream pipe that is made for it, and
+// the bridge between.
 //
-//     near pipe -> attempt at the far end -> bridge -> over
+//     near pipe -> attempt at the upstream -> bridge -> over
 //
 // There may be many thousands, mostly idle: the record holds no strings, no timers and no buffers of its own. (The pipes, the bridge and this record
 // together stay below 1 KiB of memory while nothing moves.)
 //
 // It belongs to its server's list; when it is over it logs its one line, leaves the list and retires itself.
 
-#include <kit/far_end.h>
+#include <kit/upstream.h>
 
 #include <libp/compact_address.h>
 #include <libp/io_bridge.h>
@@ -25,13 +26,14 @@ class relay_server;
 
 class relay_connection {
   public:
-    // `offered`: `near` as the stream it is, to be accepted once the far end is there; or nullptr.
+    // `offered`: `near` as the stream it is, to be accepted once the upstream pipe is there; or
+    // nullptr.
     relay_connection(relay_server& server, std::unique_ptr<io_pipe> near,
                      stripe::stream_pipe* offered, const compact_address& src);
     relay_connection(const relay_connection&) = delete;
     relay_connection& operator=(const relay_connection&) = delete;
 
-    // Asks for the far end; `wanted` as far_end has it.
+    // Asks the upstream for a pipe; `wanted` as upstream.h has it.
     void start(const std::string& wanted);
     // Ends it; both ends see an error.
     void cut(error why);
@@ -43,7 +45,7 @@ class relay_connection {
     std::string broken_client() const {
         return bridge_ && bridge_->end().side == bridge_side::a ? src_.to_string() : "";
     }
-    // It had got as far as the far end, even if that has not answered.
+    // It had got as far as the upstream, even if that has not answered.
     bool joined() const noexcept { return bridge_.has_value(); }
 
     // In its lines' id.
@@ -53,16 +55,16 @@ class relay_connection {
 
   private:
     void on_near(io_flags risen);
-    void on_far(far_end::made far);
+    void on_upstream(upstream::made made);
     void on_over();
     // Before there was a bridge. `made` says why, `to` whom it was to lead to.
-    void fail_near(const far_end::made& made, const std::string& to);
+    void fail_near(const upstream::made& made, const std::string& to);
     void log_end(const char* end, const std::string& why, const std::string& to) const;
 
     relay_server& server_;
     std::unique_ptr<io_pipe> near_;  // until the bridge has it
     stripe::stream_pipe* offered_;
-    std::unique_ptr<far_end::attempt> attempt_;
+    std::unique_ptr<upstream::attempt> attempt_;
     std::optional<io_bridge> bridge_;
     instant began_;
     std::uint32_t number_;

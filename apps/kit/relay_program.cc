@@ -3,7 +3,7 @@
 #include <kit/announcement.h>
 #include <kit/dry_run.h>
 #include <kit/explanation.h>
-#include <kit/far_connect.h>
+#include <kit/fixed_upstream.h>
 #include <kit/runtime.h>
 #include <kit/stack_argument.h>
 
@@ -63,13 +63,13 @@ int run_relay(const relay_plan& plan) {
     runtime base(plan.settings);
     const resource_limits limits = limits_of(plan, usable_fds(base.loop.backend()));
     splice_pool pool(limits.splice_pipes);
-    stack_tls near_tls, far_tls;
+    stack_tls near_tls, target_tls;
     if (auto e = base.tls.prepare(plan.listen, true, {}, near_tls)) return failed(*e);
-    if (auto e = base.tls.prepare(plan.target, false, {}, far_tls)) return failed(*e);
-    far_connect far(base.loop, base.names, plan.target, connecting, far_tls);
+    if (auto e = base.tls.prepare(plan.target, false, {}, target_tls)) return failed(*e);
+    fixed_upstream target(base.loop, base.names, plan.target, connecting, target_tls);
     relay_options options = base.relay_options_for(name_of(plan.listen, "main"), limits);
     options.bridge.splice = &pool;
-    relay_server server(base.loop, base.out, options, far, base.life.settled());
+    relay_server server(base.loop, base.out, options, target, base.life.settled());
     listeners near(base.loop, base.out, plan.listen, plan.settings.tcp,
                    listeners::arrival::to<&relay_server::arrived>(server), near_tls,
                    {.strangers = tls_limits_of(plan).strangers});
@@ -83,8 +83,8 @@ int run_relay(const relay_plan& plan) {
     const exit_code code = base.life.run(server);
     if (plan.settings.once)
         base.report_session(plan.program,
-                            server.last_client().empty() ? far.name() : server.last_client(), code,
-                            server.last_error());
+                            server.last_client().empty() ? target.name() : server.last_client(),
+                            code, server.last_error());
     return static_cast<int>(code);
 }
 

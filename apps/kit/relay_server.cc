@@ -9,8 +9,8 @@
 namespace libp::app {
 
 relay_server::relay_server(event_loop& loop, const log& out, const relay_options& options,
-                           far_end& far, delegate<void()> settled)
-    : loop_(loop), log_(out), options_(options), far_(far), settled_(settled) {
+                           upstream& to, delegate<void()> settled)
+    : loop_(loop), log_(out), options_(options), to_(to), settled_(settled) {
     std::snprintf(prefix_, sizeof(prefix_), "%04x-", static_cast<unsigned>(process_id()) & 0xffffu);
 }
 

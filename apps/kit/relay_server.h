@@ -1,6 +1,7 @@
 #pragma once
 
-// Serves connections: for each near pipe that arrives it makes a far one and bridges the two, any number at once.
+// Serves connections: for each near pipe that arrives it makes an upstream one and bridges the two,
+// any number at once.
 //
 //  -- limits --
 //
@@ -15,9 +16,9 @@
 // finish() stops accepting; `settled` is called when there is no connection left. A one-shot server does this by itself with
 // its first connection, and remembers how it went.
 
-#include <kit/far_end.h>
 #include <kit/listeners.h>
 #include <kit/relay_connection.h>
+#include <kit/upstream.h>
 
 #include <libp/event_loop.h>
 #include <libp/log.h>
@@ -38,7 +39,7 @@ struct relay_options {
 
 class relay_server {
   public:
-    relay_server(event_loop& loop, const log& out, const relay_options& options, far_end& far,
+    relay_server(event_loop& loop, const log& out, const relay_options& options, upstream& to,
                  delegate<void()> settled);
     ~relay_server();
     relay_server(const relay_server&) = delete;
@@ -62,7 +63,7 @@ class relay_server {
     error last_error() const noexcept { return last_error_; }
     // ... at whom, if that was the client; empty: it was not.
     const std::string& last_client() const noexcept { return last_client_; }
-    // ... and whether it had got as far as the far end.
+    // ... and whether it had got as far as the upstream.
     bool last_joined() const noexcept { return last_joined_; }
     // The numbers so far, as a line of the log.
     void log_status() const;
@@ -72,7 +73,7 @@ class relay_server {
     event_loop& loop() const noexcept { return loop_; }
     const log& out() const noexcept { return log_; }
     const relay_options& options() const noexcept { return options_; }
-    far_end& far() const noexcept { return far_; }
+    upstream& to() const noexcept { return to_; }
     std::uint32_t next_number() noexcept { return ++accepted_; }
     // "7f3a-12": which process, and which of its connections.
     std::string id_text(std::uint32_t number) const;
@@ -93,7 +94,7 @@ class relay_server {
     event_loop& loop_;
     const log& log_;
     relay_options options_;
-    far_end& far_;
+    upstream& to_;
     delegate<void()> settled_;
     listeners* listeners_ = nullptr;
 

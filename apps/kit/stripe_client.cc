@@ -2,10 +2,10 @@
 #include <kit/dry_run.h>
 #include <kit/end_code.h>
 #include <kit/explanation.h>
-#include <kit/far_stream.h>
 #include <kit/runtime.h>
 #include <kit/stack_argument.h>
 #include <kit/stripe_program.h>
+#include <kit/striped_upstream.h>
 #include <kit/value_text.h>
 
 #include <libp/pipe_fd.h>
@@ -98,11 +98,11 @@ class client {
           base_(plan.settings.common),
           limits_(limits_of(plan, usable_fds(base_.loop.backend()))),
           node_(base_.loop, base_.out, client_node_options(plan)),
-          far_(base_.loop, node_, base_.settings.connect_timeout, plan.target),
+          upstream_(base_.loop, node_, base_.settings.connect_timeout, plan.target),
           server_(base_.loop, base_.out,
                   base_.relay_options_for(name_of(plan.listen, from_stdin(plan) ? "-" : "main"),
                                           limits_),
-                  far_, base_.life.settled()),
+                  upstream_, base_.life.settled()),
           listeners_(base_.loop, base_.out, plan.listen, base_.settings.tcp,
                      listeners::arrival::to<&relay_server::arrived>(server_), near_tls_,
                      {.strangers = tls_limits_of(plan).strangers}) {}
@@ -128,7 +128,7 @@ class client {
     stack_tls near_tls_;
     stripe::node node_;
     std::optional<stripe::dialer> dialer_;  // from open() on
-    far_stream far_;
+    striped_upstream upstream_;
     relay_server server_;
     listeners listeners_;
 };

@@ -1,8 +1,8 @@
 #include <kit/announcement.h>
 #include <kit/dry_run.h>
 #include <kit/explanation.h>
-#include <kit/far_connect.h>
-#include <kit/far_wanted.h>
+#include <kit/fixed_upstream.h>
+#include <kit/requested_upstream.h>
 #include <kit/runtime.h>
 #include <kit/stack_argument.h>
 #include <kit/stripe_program.h>
@@ -64,21 +64,22 @@ class server {
         : plan_(plan),
           base_(plan.settings.common),
           limits_(limits_of(plan, usable_fds(base_.loop.backend()))),
-          far_(make_far_end(connecting)),
+          upstream_(make_upstream(connecting)),
           node_(base_.loop, base_.out, server_node_options(plan),
                 stripe::node::stream_handler::to<&server::offered>(*this)),
           streams_(base_.loop, base_.out,
-                   base_.relay_options_for(name_of(plan.listen.front(), "main"), limits_), *far_,
-                   base_.life.settled()) {}
+                   base_.relay_options_for(name_of(plan.listen.front(), "main"), limits_),
+                   *upstream_, base_.life.settled()) {}
 
     int run();
 
   private:
-    std::unique_ptr<far_end> make_far_end(const connector_options& connecting) {
+    std::unique_ptr<upstream> make_upstream(const connector_options& connecting) {
         if (!plan_.target)
-            return std::make_unique<far_wanted>(base_.loop, base_.names, plan_.rules, connecting);
-        return std::make_unique<far_connect>(base_.loop, base_.names, *plan_.target, connecting,
-                                             far_tls_);
+            return std::make_unique<requested_upstream>(base_.loop, base_.names, plan_.rules,
+                                                        connecting);
+        return std::make_unique<fixed_upstream>(base_.loop, base_.names, *plan_.target, connecting,
+                                                target_tls_);
     }
     struct subflow_listener {
         subflow_listener(server& o, const stack_spec& at, const tcp_options& tcp)
@@ -115,8 +116,8 @@ class server {
     const stripe_server_plan& plan_;
     runtime base_;
     const resource_limits limits_;
-    stack_tls far_tls_;
-    std::unique_ptr<far_end> far_;
+    stack_tls target_tls_;
+    std::unique_ptr<upstream> upstream_;
     stripe::node node_;
     relay_server streams_;
     std::vector<std::unique_ptr<subflow_listener>> listeners_;
@@ -124,7 +125,7 @@ class server {
 
 startup_result server::open() {
     if (plan_.target)
-        if (auto e = base_.tls.prepare(*plan_.target, false, {}, far_tls_)) return e;
+        if (auto e = base_.tls.prepare(*plan_.target, false, {}, target_tls_)) return e;
     std::vector<socket_address> bound;
     for (const stack_spec& at : plan_.listen) {
         tcp_options tcp = subflow_tcp_options(plan_.settings);
@@ -149,7 +150,7 @@ int server::run() {
     if (auto e = open()) return report(plan_.program, *e);
     const exit_code code = base_.life.run(streams_);
     if (base_.settings.once)
-        base_.report_session(plan_.program, far_->name(), code, streams_.last_error());
+        base_.report_session(plan_.program, upstream_->name(), code, streams_.last_error());
     return static_cast<int>(code);
 }
 

@@ -1,4 +1,4 @@
-// A relay server whose far end takes its time.
+// A relay server whose upstream takes its time.
 
 #include <gtest/gtest.h>
 #include <kit/relay_server.h>
@@ -10,10 +10,10 @@
 namespace libp::app {
 namespace {
 
-// Makes nothing until it is told to.
-class slow_far_end final : public far_end {
+// Makes nothing until it is told slow.
+class slow_upstream final : public upstream {
   public:
-    explicit slow_far_end(event_loop& loop) : loop_(loop) {}
+    explicit slow_upstream(event_loop& loop) : loop_(loop) {}
 
     std::unique_ptr<attempt> start(const std::string&, done call) override {
         calls_.push_back(call);
@@ -33,10 +33,10 @@ class slow_far_end final : public far_end {
 
   private:
     struct mine final : attempt {
-        explicit mine(slow_far_end& far) : of(far) { ++of.under_way; }
+        explicit mine(slow_upstream& to) : of(to) { ++of.under_way; }
         ~mine() override { --of.under_way; }
         const std::string& name() const noexcept override { return of.name_; }
-        slow_far_end& of;
+        slow_upstream& of;
     };
     event_loop& loop_;
     std::vector<done> calls_;
@@ -81,25 +81,25 @@ struct relay_server_test : testing::Test {
     event_loop loop;
     log_lines lines;
     log out{lines, log_level::info};
-    slow_far_end far{loop};
+    slow_upstream slow{loop};
     std::size_t streams = 0;
     relay_options options = [] {
         relay_options o;
         o.max_conns = 1;
         return o;
     }();
-    relay_server server{loop, out, options, far,
+    relay_server server{loop, out, options, slow,
                         delegate<void()>::to<&relay_server_test::settled>(*this)};
 };
 
 TEST_F(relay_server_test, a_client_that_is_gone_waits_for_no_target) {
     auto client = connect();
     EXPECT_EQ(server.live(), 1u);
-    EXPECT_EQ(far.under_way, 1u);
+    EXPECT_EQ(slow.under_way, 1u);
     client->reset();
     turns();
     EXPECT_EQ(server.live(), 0u);
-    EXPECT_EQ(far.under_way, 0u);
+    EXPECT_EQ(slow.under_way, 0u);
     EXPECT_EQ(lines.count(" end=client_rst "), 1u);
     EXPECT_EQ(lines.count(" dst=far "), 1u);
 }
@@ -109,7 +109,7 @@ TEST_F(relay_server_test, a_client_that_has_said_all_waits) {
     client->send_fin();
     turns();
     EXPECT_EQ(server.live(), 1u);
-    auto target = far.answer();
+    auto target = slow.answer();
     turns();
     chain got;
     EXPECT_EQ(target->recv(got, 1).status, io_status::fin);

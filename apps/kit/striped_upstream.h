@@ -1,11 +1,11 @@
 #pragma once
 
-// The far end that is a striped session: opens a stream for each connection.
+// The upstream that is a striped session: opens a stream for each connection.
 //
 // Until a session exists a stream waits for one; then it takes bytes at once, and is ready when the server's end has reached its target. The
 // server is asked for what the near side wants, else for the target given here, else for none: then it has one of its own.
 
-#include <kit/far_end.h>
+#include <kit/upstream.h>
 
 #include <libp/event_loop.h>
 #include <libp/stripe/node.h>
@@ -13,10 +13,11 @@
 
 namespace libp::app {
 
-class far_stream final : public far_end {
+class striped_upstream final : public upstream {
   public:
-    // `wait`: how long a stream waits for a session and for the far end's answer; 0: for as long as it takes. `target`: "HOST:PORT", or empty.
-    far_stream(event_loop& loop, stripe::node& over, duration wait, std::string target);
+    // `wait`: how long a stream waits for a session and for the server's answer; 0: for as long as
+    // it takes. `target`: "HOST:PORT", or empty.
+    striped_upstream(event_loop& loop, stripe::node& over, duration wait, std::string target);
 
     std::unique_ptr<attempt> start(const std::string& wanted, done call) override;
     const std::string& name() const noexcept override { return name_; }

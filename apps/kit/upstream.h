@@ -1,11 +1,11 @@
 #pragma once
 
-// Where connections go: makes the far pipe of each.
+// Where connections go on to: makes the upstream pipe of each.
 //
 // A relay connects to an address, a striping client opens a stream; the relay server does not know which.
-// What it gets is a pipe that takes bytes, or why there is none. A pipe that is not ready yet may still break for a reason that
-// a connection was not made. The near side may have asked for a target of its own: whether it gets that
-// is the far end's to say.
+// What it gets is a pipe that takes bytes, or why there is none. A pipe that is not ready yet may
+// still break for a reason that a connection was not made. The near side may have asked for a
+// target of its own: whether it gets that is for the upstream to say.
 
 #include <libp/compact_address.h>
 #include <libp/delegate.h>
@@ -17,7 +17,7 @@
 
 namespace libp::app {
 
-class far_end {
+class upstream {
   public:
     // One try, under way until `done` was called. Destroying it cancels it; within `done` it is to be
     // retired instead.
@@ -36,7 +36,7 @@ class far_end {
     };
     using done = delegate<void(made)>;
 
-    virtual ~far_end() = default;
+    virtual ~upstream() = default;
 
     // `wanted`: the target that the near side asks for, any bytes; empty: it asks for none. `call` is called once, from the loop, never
     // from within start().

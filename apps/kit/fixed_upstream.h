@@ -1,20 +1,21 @@
 #pragma once
 
-// The far end that is an address: connects to it, puts the filters of its spec on top, and waits until those have shaken hands.
+// The upstream that is an address: connects to it, puts the filters of its spec on top, and waits
+// until those have shaken hands.
 // Whoever asks for another target is refused: it would not be talking to what it thinks.
 
-#include <kit/far_end.h>
+#include <kit/upstream.h>
 
 #include <libp/io_connector.h>
 #include <libp/stack.h>
 
 namespace libp::app {
 
-class far_connect final : public far_end {
+class fixed_upstream final : public upstream {
   public:
     // Everything given outlives this; `tls` may be filled in later, before the first start().
-    far_connect(event_loop& loop, resolver& names, const stack_spec& to,
-                const connector_options& options, const stack_tls& tls);
+    fixed_upstream(event_loop& loop, resolver& names, const stack_spec& to,
+                   const connector_options& options, const stack_tls& tls);
 
     std::unique_ptr<attempt> start(const std::string& wanted, done call) override;
     const std::string& name() const noexcept override { return name_; }

@@ -1,11 +1,11 @@
-#include <kit/far_connect.h>
-#include <kit/far_refusal.h>
+#include <kit/fixed_upstream.h>
+#include <kit/refused_attempt.h>
 
 namespace libp::app {
 
-class far_connect::connecting final : public attempt {
+class fixed_upstream::connecting final : public attempt {
   public:
-    connecting(far_connect& owner, done call)
+    connecting(fixed_upstream& owner, done call)
         : owner_(owner),
           call_(call),
           connector_(owner.loop_, owner.names_, owner.to_.address, owner.options_,
@@ -31,14 +31,14 @@ class far_connect::connecting final : public attempt {
         call_({nullptr, why, compact_address(connector_.connected_to())});
     }
 
-    far_connect& owner_;
+    fixed_upstream& owner_;
     done call_;
     io_connector connector_;
     std::unique_ptr<io_pipe> pipe_;  // while it shakes hands
 };
 
-far_connect::far_connect(event_loop& loop, resolver& names, const stack_spec& to,
-                         const connector_options& options, const stack_tls& tls)
+fixed_upstream::fixed_upstream(event_loop& loop, resolver& names, const stack_spec& to,
+                               const connector_options& options, const stack_tls& tls)
     : loop_(loop),
       names_(names),
       to_(to),
@@ -46,14 +46,15 @@ far_connect::far_connect(event_loop& loop, resolver& names, const stack_spec& to
       tls_(tls),
       name_(to.address.to_string()) {}
 
-std::unique_ptr<far_end::attempt> far_connect::start(const std::string& wanted, done call) {
+std::unique_ptr<upstream::attempt> fixed_upstream::start(const std::string& wanted, done call) {
     if (!wanted.empty())
-        return std::make_unique<far_refusal>(loop_, wanted,
-                                             made{nullptr,
-                                                  {reason::not_allowed},
-                                                  {},
-                                                  "a target was asked for, but there is one here"},
-                                             call);
+        return std::make_unique<refused_attempt>(
+            loop_, wanted,
+            made{nullptr,
+                 {reason::not_allowed},
+                 {},
+                 "a target was asked for, but there is one here"},
+            call);
     return std::make_unique<connecting>(*this, call);
 }
 

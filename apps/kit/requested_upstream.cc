@@ -1,5 +1,5 @@
-#include <kit/far_refusal.h>
-#include <kit/far_wanted.h>
+#include <kit/refused_attempt.h>
+#include <kit/requested_upstream.h>
 
 #include <utility>
 
@@ -12,9 +12,9 @@ constexpr std::size_t shown = 64;
 
 }  // namespace
 
-class far_wanted::connecting final : public attempt {
+class requested_upstream::connecting final : public attempt {
   public:
-    connecting(far_wanted& owner, target_name to, done call)
+    connecting(requested_upstream& owner, target_name to, done call)
         : owner_(owner),
           to_(std::move(to)),
           name_(to_.to_string()),
@@ -46,7 +46,7 @@ class far_wanted::connecting final : public attempt {
                    : "no --allow covers " + denied_.to_string();
     }
 
-    far_wanted& owner_;
+    requested_upstream& owner_;
     const target_name to_;
     const std::string name_;
     done call_;
@@ -54,22 +54,22 @@ class far_wanted::connecting final : public attempt {
     io_connector connector_;
 };
 
-far_wanted::far_wanted(event_loop& loop, resolver& names, const target_rules& rules,
-                       const connector_options& options)
+requested_upstream::requested_upstream(event_loop& loop, resolver& names, const target_rules& rules,
+                                       const connector_options& options)
     : loop_(loop), names_(names), rules_(rules), options_(options) {}
 
-std::unique_ptr<far_end::attempt> far_wanted::start(const std::string& wanted, done call) {
+std::unique_ptr<upstream::attempt> requested_upstream::start(const std::string& wanted, done call) {
     if (auto to = target_name::parse(wanted))
         return std::make_unique<connecting>(*this, *std::move(to), call);
     if (wanted.empty())
-        return std::make_unique<far_refusal>(
+        return std::make_unique<refused_attempt>(
             loop_, name_,
             made{nullptr,
                  {reason::not_allowed},
                  {},
                  "no target was asked for, and there is none here"},
             call);
-    return std::make_unique<far_refusal>(
+    return std::make_unique<refused_attempt>(
         loop_, "-",
         made{nullptr, {reason::protocol_error}, {}, "not a target: " + wanted.substr(0, shown)},
         call);

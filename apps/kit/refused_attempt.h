@@ -2,7 +2,7 @@
 
 // An attempt that came to nothing before it began; says so from the loop, as all attempts do.
 
-#include <kit/far_end.h>
+#include <kit/upstream.h>
 
 #include <libp/event_loop.h>
 
@@ -11,13 +11,13 @@
 
 namespace libp::app {
 
-class far_refusal final : public far_end::attempt {
+class refused_attempt final : public upstream::attempt {
   public:
-    far_refusal(event_loop& loop, std::string name, far_end::made outcome, far_end::done call)
+    refused_attempt(event_loop& loop, std::string name, upstream::made outcome, upstream::done call)
         : name_(std::move(name)),
           outcome_(std::move(outcome)),
           call_(call),
-          later_(loop, delegate<void()>::to<&far_refusal::say>(*this)) {
+          later_(loop, delegate<void()>::to<&refused_attempt::say>(*this)) {
         later_.schedule();
     }
     const std::string& name() const noexcept override { return name_; }
@@ -26,8 +26,8 @@ class far_refusal final : public far_end::attempt {
     void say() { call_(std::move(outcome_)); }
 
     std::string name_;
-    far_end::made outcome_;
-    far_end::done call_;
+    upstream::made outcome_;
+    upstream::done call_;
     deferred later_;
 };
 

@@ -1,4 +1,4 @@
-#include <kit/far_stream.h>
+#include <kit/striped_upstream.h>
 
 #include <utility>
 
@@ -10,9 +10,9 @@ constexpr duration for_ever = std::chrono::hours(24 * 365);
 
 }  // namespace
 
-class far_stream::opening final : public attempt {
+class striped_upstream::opening final : public attempt {
   public:
-    opening(far_stream& owner, const std::string& target, done call)
+    opening(striped_upstream& owner, const std::string& target, done call)
         : loop_(owner.loop_),
           call_(call),
           name_(target.empty() ? owner.name_ : target),
@@ -41,14 +41,15 @@ class far_stream::opening final : public attempt {
     std::unique_ptr<stripe::stream_pipe> pipe_;
 };
 
-far_stream::far_stream(event_loop& loop, stripe::node& over, duration wait, std::string target)
+striped_upstream::striped_upstream(event_loop& loop, stripe::node& over, duration wait,
+                                   std::string target)
     : loop_(loop),
       node_(over),
       wait_(wait > duration{0} ? wait : for_ever),
       target_(std::move(target)),
       name_(target_.empty() ? "stripe" : target_) {}
 
-std::unique_ptr<far_end::attempt> far_stream::start(const std::string& wanted, done call) {
+std::unique_ptr<upstream::attempt> striped_upstream::start(const std::string& wanted, done call) {
     return std::make_unique<opening>(*this, wanted.empty() ? target_ : wanted, call);
 }
 
