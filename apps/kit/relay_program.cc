@@ -20,12 +20,12 @@ tls_limits tls_limits_of(const relay_plan& plan) {
         {.max_memory = plan.settings.max_memory, .listeners = near, .per_conn = near + far});
 }
 
-resource_limits limits_of(const relay_plan& plan, std::size_t fds) {
+resource_limits limits_of(const relay_plan& plan) {
     const tls_limits tls = tls_limits_of(plan);
     const std::size_t datagrams = datagram_memory(plan.listen, plan.target);
     return limits_for({.max_conns = plan.settings.max_conns,
                        .max_memory = plan.settings.max_memory - tls.memory,
-                       .fds = fds,
+                       .fds = usable_fds(),
                        .reserved = listener_fds,
                        .overlay = tls.overlay + datagrams,
                        .splice = true});
@@ -51,7 +51,7 @@ startup_result explain(const relay_plan& plan, std::string& text) {
            explain_listening(plan.listen, settings.tls) + "\n  connects  " +
            explain_connecting(plan.target, settings.tls) +
            explain_patience(settings.connect_timeout) + "\n" +
-           explain_limits(settings, limits_of(plan, usable_fds(default_backend())));
+           explain_limits(settings, limits_of(plan));
     return std::nullopt;
 }
 
@@ -60,14 +60,13 @@ int run_relay(const relay_plan& plan) {
     connector_options connecting;
     if (auto e = connector_options_of(plan, connecting)) return failed(*e);
 
-    runtime base(plan.settings);
-    const resource_limits limits = limits_of(plan, usable_fds(base.loop.backend()));
-    splice_pool pool(limits.splice_pipes);
+    runtime base(plan.settings, limits_of(plan));
+    splice_pool pool(base.limits.splice_pipes);
     stack_tls near_tls, target_tls;
     if (auto e = base.tls.prepare(plan.listen, true, {}, near_tls)) return failed(*e);
     if (auto e = base.tls.prepare(plan.target, false, {}, target_tls)) return failed(*e);
     fixed_upstream target(base.loop, base.names, plan.target, connecting, target_tls);
-    relay_options options = base.relay_options_for(name_of(plan.listen, "main"), limits);
+    relay_options options = base.relay_options_for(name_of(plan.listen, "main"));
     options.bridge.splice = &pool;
     relay_server server(base.loop, base.out, options, target, base.life.settled());
     listeners near(base.loop, base.out, plan.listen, plan.settings.tcp,
@@ -77,7 +76,7 @@ int run_relay(const relay_plan& plan) {
 
     if (auto e = near.open(plan.letter)) return failed(*e);
     near.log_open(options.listener);
-    base.log_limits(limits);
+    base.log_limits();
     if (auto e = announce(plan.settings.announce, near.addresses())) return failed(*e);
 
     const exit_code code = base.life.run(server);

@@ -102,13 +102,9 @@ startup_result check_descriptors() {
                          "ulimit -n 1024"};
 }
 
-const char* default_backend() noexcept {
-    return os_has_epoll ? "epoll" : "select";
-}
-
-std::size_t usable_fds(const char* backend) {
-    std::size_t limit = raise_fd_limit();
-    return std::string_view(backend) == "select" ? std::min(limit, select_fds) : limit;
+std::size_t usable_fds() {
+    const std::size_t limit = raise_fd_limit();
+    return os_has_epoll ? limit : std::min(limit, select_fds);
 }
 
 }  // namespace libp::app

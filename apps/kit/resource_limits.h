@@ -60,9 +60,7 @@ startup_result check_datagrams(std::size_t needed, std::size_t max_memory);
 
 // Raises the soft descriptor limit, and looks whether that leaves enough to begin with.
 startup_result check_descriptors();
-// The loop backend that an event_loop made here will have.
-const char* default_backend() noexcept;
-// Raises the soft descriptor limit and returns how many this process can use with that loop backend.
-std::size_t usable_fds(const char* backend);
+// Raises the soft descriptor limit and returns how many this process can use, with its loop.
+std::size_t usable_fds();
 
 }  // namespace libp::app

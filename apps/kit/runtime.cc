@@ -2,8 +2,7 @@
 
 namespace libp::app {
 
-relay_options runtime::relay_options_for(std::string listener,
-                                         const resource_limits& limits) const {
+relay_options runtime::relay_options_for(std::string listener) const {
     return {.max_conns = limits.max_conns,
             .once = settings.once,
             .listener = std::move(listener),
@@ -13,7 +12,7 @@ relay_options runtime::relay_options_for(std::string listener,
                        .linger = settings.linger}};
 }
 
-void runtime::log_limits(const resource_limits& limits) const {
+void runtime::log_limits() const {
     if (limits.warning.empty()) return;
     out.write(log_level::warn, "limit", {{"max-conns", limits.max_conns}, {"why", limits.warning}});
 }

@@ -41,8 +41,8 @@ tls_limits tls_limits_of(const stripe_client_plan& plan) {
                            .per_conn = near});
 }
 
-resource_limits limits_of(const stripe_client_plan& plan, std::size_t fds) {
-    return stripe_limits(plan.settings, tls_limits_of(plan), datagram_memory(plan.listen), fds);
+resource_limits limits_of(const stripe_client_plan& plan) {
+    return stripe_limits(plan.settings, tls_limits_of(plan), datagram_memory(plan.listen));
 }
 
 stripe::node_options client_node_options(const stripe_client_plan& plan) {
@@ -95,13 +95,11 @@ class client {
   public:
     explicit client(const stripe_client_plan& plan)
         : plan_(plan),
-          base_(plan.settings.common),
-          limits_(limits_of(plan, usable_fds(base_.loop.backend()))),
+          base_(plan.settings.common, limits_of(plan)),
           node_(base_.loop, base_.out, client_node_options(plan)),
           upstream_(base_.loop, node_, base_.settings.connect_timeout, plan.target),
           server_(base_.loop, base_.out,
-                  base_.relay_options_for(name_of(plan.listen, from_stdin(plan) ? "-" : "main"),
-                                          limits_),
+                  base_.relay_options_for(name_of(plan.listen, from_stdin(plan) ? "-" : "main")),
                   upstream_, base_.life.settled()),
           listeners_(base_.loop, base_.out, plan.listen, base_.settings.tcp,
                      listeners::arrival::to<&relay_server::arrived>(server_), near_tls_,
@@ -110,7 +108,6 @@ class client {
     int run();
 
   private:
-    startup_result prepare_tls(std::vector<stripe::path>& paths);
     startup_result open();
     void hangup() {
         base_.tls.reload();
@@ -124,7 +121,6 @@ class client {
 
     const stripe_client_plan& plan_;
     runtime base_;
-    const resource_limits limits_;
     stack_tls near_tls_;
     stripe::node node_;
     std::optional<stripe::dialer> dialer_;  // from open() on
@@ -133,7 +129,8 @@ class client {
     listeners listeners_;
 };
 
-startup_result client::prepare_tls(std::vector<stripe::path>& paths) {
+startup_result client::open() {
+    std::vector<stripe::path> paths = plan_.paths;
     if (auto e = base_.tls.prepare(plan_.listen, true, {}, near_tls_)) return e;
     for (std::size_t i = 0; i < paths.size(); ++i) {
         stack_tls tls;
@@ -141,12 +138,6 @@ startup_result client::prepare_tls(std::vector<stripe::path>& paths) {
         paths[i].tls = tls.credentials;
         paths[i].tls_options = tls.options;
     }
-    return std::nullopt;
-}
-
-startup_result client::open() {
-    std::vector<stripe::path> paths = plan_.paths;
-    if (auto e = prepare_tls(paths)) return e;
     dialer_.emplace(base_.loop, base_.names, node_, base_.out, std::move(paths),
                     dialer_options_of(plan_));
     if (from_stdin(plan_)) {
@@ -164,7 +155,7 @@ int client::run() {
     base_.life.on_hangup(delegate<void()>::to<&client::hangup>(*this));
     base_.life.on_status(delegate<void()>::to<&client::status>(*this));
     base_.life.on_farewell(delegate<void(duration)>::to<&client::farewell>(*this));
-    base_.log_limits(limits_);
+    base_.log_limits();
     if (auto e = open()) return report(plan_.program, *e);
     const exit_code code = base_.life.run(server_);
     const error why = server_.last_error();
@@ -213,7 +204,7 @@ startup_result explain(const stripe_client_plan& plan, std::string& text) {
     text += "  sends     by the scheduler '" + std::string(name_of(plan.settings.scheduler)) +
             "'\n  resumes   a session without any subflow lives " +
             duration_text(plan.settings.resume) + "\n";
-    text += explain_limits(settings, limits_of(plan, usable_fds(default_backend())));
+    text += explain_limits(settings, limits_of(plan));
     return std::nullopt;
 }
 

@@ -59,7 +59,8 @@ std::array<std::uint8_t, 16> server_node_id(const std::string& machine,
 }
 
 resource_limits stripe_limits(const stripe_settings& settings, const tls_limits& tls,
-                              std::size_t datagrams, std::size_t fds) {
+                              std::size_t datagrams) {
+    const std::size_t fds = usable_fds();
     // Subflows, those shaking hands among them. Where descriptors are scarce there are fewer.
     std::size_t subflow_fds = std::min<std::size_t>(2 * most_subflows, fds / 4);
     return limits_for({.max_conns = settings.common.max_conns,

@@ -69,7 +69,7 @@ int run_stripe_server(const stripe_server_plan& plan);
 
 // What TLS leaves of the memory is half the engines', half the bridges'. `datagrams`: of a connection.
 resource_limits stripe_limits(const stripe_settings& settings, const tls_limits& tls,
-                              std::size_t datagrams, std::size_t fds);
+                              std::size_t datagrams);
 // "auto", "rr", "congestion", "redundant", "backup"; nothing for other names.
 std::optional<stripe::scheduler> scheduler_called(std::string_view name);
 std::string_view name_of(stripe::scheduler scheduler);

@@ -31,9 +31,9 @@ tls_limits tls_limits_of(const stripe_server_plan& plan) {
                            .per_conn = plan.target && plan.target->filter("tls") ? 1u : 0u});
 }
 
-resource_limits limits_of(const stripe_server_plan& plan, std::size_t fds) {
+resource_limits limits_of(const stripe_server_plan& plan) {
     return stripe_limits(plan.settings, tls_limits_of(plan),
-                         plan.target ? datagram_memory(*plan.target) : 0, fds);
+                         plan.target ? datagram_memory(*plan.target) : 0);
 }
 
 stripe::node_options server_node_options(const stripe_server_plan& plan) {
@@ -62,14 +62,13 @@ class server {
   public:
     server(const stripe_server_plan& plan, const connector_options& connecting)
         : plan_(plan),
-          base_(plan.settings.common),
-          limits_(limits_of(plan, usable_fds(base_.loop.backend()))),
+          base_(plan.settings.common, limits_of(plan)),
           upstream_(make_upstream(connecting)),
           node_(base_.loop, base_.out, server_node_options(plan),
                 stripe::node::stream_handler::to<&server::offered>(*this)),
           streams_(base_.loop, base_.out,
-                   base_.relay_options_for(name_of(plan.listen.front(), "main"), limits_),
-                   *upstream_, base_.life.settled()) {}
+                   base_.relay_options_for(name_of(plan.listen.front(), "main")), *upstream_,
+                   base_.life.settled()) {}
 
     int run();
 
@@ -115,7 +114,6 @@ class server {
 
     const stripe_server_plan& plan_;
     runtime base_;
-    const resource_limits limits_;
     stack_tls target_tls_;
     std::unique_ptr<upstream> upstream_;
     stripe::node node_;
@@ -146,7 +144,7 @@ startup_result server::open() {
 int server::run() {
     base_.life.on_status(delegate<void()>::to<&server::status>(*this));
     base_.life.on_farewell(delegate<void(duration)>::to<&server::farewell>(*this));
-    base_.log_limits(limits_);
+    base_.log_limits();
     if (auto e = open()) return report(plan_.program, *e);
     const exit_code code = base_.life.run(streams_);
     if (base_.settings.once)
@@ -180,8 +178,7 @@ startup_result explain(const stripe_server_plan& plan, std::string& text) {
            (plan.target ? "" : "\n  allows    " + plan.rules.to_string()) +
            "\n  sends     by the scheduler '" + std::string(name_of(plan.settings.scheduler)) +
            "'\n  resumes   a session without any subflow lives " +
-           duration_text(plan.settings.resume) + "\n" +
-           explain_limits(settings, limits_of(plan, usable_fds(default_backend())));
+           duration_text(plan.settings.resume) + "\n" + explain_limits(settings, limits_of(plan));
     return std::nullopt;
 }
 
