@@ -48,13 +48,9 @@ fixed_upstream::fixed_upstream(event_loop& loop, resolver& names, const stack_sp
 
 std::unique_ptr<upstream::attempt> fixed_upstream::start(const std::string& wanted, done call) {
     if (!wanted.empty())
-        return std::make_unique<refused_attempt>(
-            loop_, wanted,
-            made{nullptr,
-                 {reason::not_allowed},
-                 {},
-                 "a target was asked for, but there is one here"},
-            call);
+        return std::make_unique<refused_attempt>(loop_, wanted, reason::not_allowed,
+                                                 "a target was asked for, but there is one here",
+                                                 call);
     return std::make_unique<connecting>(*this, call);
 }
 

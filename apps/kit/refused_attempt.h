@@ -13,9 +13,11 @@ namespace libp::app {
 
 class refused_attempt final : public upstream::attempt {
   public:
-    refused_attempt(event_loop& loop, std::string name, upstream::made outcome, upstream::done call)
+    // `detail` as in upstream::made.
+    refused_attempt(event_loop& loop, std::string name, reason why, std::string detail,
+                    upstream::done call)
         : name_(std::move(name)),
-          outcome_(std::move(outcome)),
+          outcome_{nullptr, {why}, {}, std::move(detail)},
           call_(call),
           later_(loop, delegate<void()>::to<&refused_attempt::say>(*this)) {
         later_.schedule();

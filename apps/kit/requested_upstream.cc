@@ -62,17 +62,11 @@ std::unique_ptr<upstream::attempt> requested_upstream::start(const std::string& 
     if (auto to = target_name::parse(wanted))
         return std::make_unique<connecting>(*this, *std::move(to), call);
     if (wanted.empty())
-        return std::make_unique<refused_attempt>(
-            loop_, name_,
-            made{nullptr,
-                 {reason::not_allowed},
-                 {},
-                 "no target was asked for, and there is none here"},
-            call);
-    return std::make_unique<refused_attempt>(
-        loop_, "-",
-        made{nullptr, {reason::protocol_error}, {}, "not a target: " + wanted.substr(0, shown)},
-        call);
+        return std::make_unique<refused_attempt>(loop_, name_, reason::not_allowed,
+                                                 "no target was asked for, and there is none here",
+                                                 call);
+    return std::make_unique<refused_attempt>(loop_, "-", reason::protocol_error,
+                                             "not a target: " + wanted.substr(0, shown), call);
 }
 
 }  // namespace libp::app
