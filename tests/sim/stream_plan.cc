@@ -25,20 +25,35 @@ void outcome::note_read(std::size_t n, instant now) {
     by_tenth[tenth] += n;
 }
 
+namespace {
+
+// The eight bytes that begin at 8 * `index`.
+std::uint64_t pattern_word(std::uint64_t index, std::uint64_t key, int side) noexcept {
+    std::uint64_t x = index * 0x9e3779b97f4a7c15u + key * 2 + static_cast<unsigned>(side);
+    x ^= x >> 29;
+    x *= 0xbf58476d1ce4e5b9u;
+    x ^= x >> 32;
+    return x;
+}
+
+}  // namespace
+
 void pattern(std::uint64_t key, int side, std::uint64_t offset, mutable_bytes out) {
     std::size_t done = 0;
     while (done < out.size()) {
         const std::uint64_t at = offset + done;
-        std::uint64_t x = (at >> 3) * 0x9e3779b97f4a7c15u + key * 2 + static_cast<unsigned>(side);
-        x ^= x >> 29;
-        x *= 0xbf58476d1ce4e5b9u;
-        x ^= x >> 32;
-        const std::size_t skip = at & 7;
-        const std::size_t n = std::min<std::size_t>(8 - skip, out.size() - done);
-        std::uint8_t word[8];
-        std::memcpy(word, &x, 8);
-        std::memcpy(out.data() + done, word + skip, n);
-        done += n;
+        const std::uint64_t word = pattern_word(at >> 3, key, side);
+        const std::size_t skip = at & 7, left = out.size() - done;
+        if (skip == 0 && left >= 8) {
+            std::memcpy(out.data() + done, &word, 8);
+            done += 8;
+        } else {
+            std::uint8_t piece[8];
+            std::memcpy(piece, &word, 8);
+            const std::size_t n = std::min<std::size_t>(8 - skip, left);
+            std::memcpy(out.data() + done, piece + skip, n);
+            done += n;
+        }
     }
 }
 
