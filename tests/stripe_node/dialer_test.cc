@@ -3,6 +3,9 @@
 #include <libp/stripe/dialer.h>
 #include <libp/stripe/wire.h>
 
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "stripe_node/real_world.h"
@@ -171,6 +174,44 @@ TEST(StripeDialer, S29APathThatIsDownIsTriedByOneAtATime) {
     EXPECT_EQ(w.client.lines.count("warn path"), 1u);
     s.end = std::make_unique<node_end>(w.loop, node_options{});
     EXPECT_TRUE(w.run([&] { return d.up() == 8; }));
+}
+
+// A server, or somebody between, that lets everybody in and then hangs up.
+struct hanger_up final : subflow_owner {
+    explicit hanger_up(event_loop& l)
+        : loop(l),
+          end(l, {}),
+          listener(l, *listen_on(*socket_address::parse("127.0.0.1:0")),
+                   io_listener::accepted::to<&hanger_up::on_accept>(*this), {}) {}
+    ~hanger_up() override { end.it.forget_owner(*this); }
+    void on_accept(unique_fd fd, const socket_address&) {
+        all.emplace_back(::dup(fd.get()));
+        end.it.adopt(make_socket_pipe(loop, std::move(fd)), "", this, all.size() - 1);
+    }
+    void subflow_ready(std::uint64_t token) override {
+        if (hangs_up) ::shutdown(all[token].get(), SHUT_RDWR);
+    }
+    void subflow_gone(std::uint64_t, error) override {}
+
+    event_loop& loop;
+    node_end end;
+    std::vector<unique_fd> all;
+    bool hangs_up = true;
+    io_listener listener;
+};
+
+TEST(StripeDialer, SubflowsThatDieAtOnceDoNotWakeEachOther) {
+    real_world w;
+    hanger_up s(w.loop);
+    dialer d(w.loop, w.names, w.client.it, w.client.out,
+             {{*endpoint::parse(s.listener.address().to_string())}},
+             {.subflows = 4, .first_wait = 10ms, .longest_wait = 1h});
+    // Five die before the others are left alone, and three may be on their way; then each waits, twice as long each time: five times at most.
+    EXPECT_FALSE(w.run([&] { return s.all.size() > 5 + 3 + 4 * 5; }, 300ms)) << s.all.size();
+    EXPECT_GE(s.all.size(), 5u);
+    // When one has lived the others do not wait as long as they would have.
+    s.hangs_up = false;
+    EXPECT_TRUE(w.run([&] { return d.up() == 4; }));
 }
 
 // Eight paths to somebody who does not answer: connects that hang do not pile up. Each is a descriptor.

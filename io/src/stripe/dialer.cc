@@ -13,6 +13,12 @@ namespace {
 constexpr std::size_t connects_at_once = 4;
 // A subflow that was up for this many first waits has lived: what ended it says nothing about dialling again.
 constexpr int first_waits_to_live = 10;
+// Of a path whose subflows have come up and not lived more often than this, in a row, one that is up is no sign that others are welcome.
+constexpr unsigned most_died_young = 4;
+
+duration life(const dialer_options& options) noexcept {
+    return options.first_wait * first_waits_to_live;
+}
 
 // Whether another try may end otherwise. A peer that hangs up on a handshake may be busy, full, or beginning anew; the rest is as it is.
 bool may_pass(reason why) noexcept {
@@ -166,8 +172,12 @@ void dialer::core::ready(place& p) {
     if (over.up > 1 || stopped) return;
     for (const auto& other : places) {
         if (&other->over != &over || other->now != phase::waiting) continue;
-        other->wait = options.first_wait;
-        enqueue(*other);
+        if (over.died_young <= most_died_young) {
+            other->wait = options.first_wait;
+            enqueue(*other);
+        } else if (!other->due.armed()) {
+            other->due.arm_in(life(options));
+        }
     }
 }
 
@@ -178,6 +188,8 @@ void dialer::core::gone(place& p, error why) {
         p.now = phase::stopped;
         return;
     }
+    const bool lived = was_up && loop.now() - p.up_since >= life(options);
+    if (was_up) p.over.died_young = lived ? 0 : p.over.died_young + 1;
     place*& spare = p.over.spare;
     if (spare && (spare == &p || (spare->now == phase::up && !is_newcomer(p)))) {
         // It has served, or takes the place of this one, which is the spare from now on.
@@ -185,8 +197,6 @@ void dialer::core::gone(place& p, error why) {
         spare = &p;
         return;
     }
-    const bool lived =
-        was_up && loop.now() - p.up_since >= options.first_wait * first_waits_to_live;
     if (!lived) return failed(p, why);
     p.wait = options.first_wait;
     if (stopped)

@@ -26,6 +26,7 @@ struct dialer::core {
         bool failing = false;     // logged, and nothing has come up since
         bool has_worked = false;  // a subflow of it was up once
         bool hopeless = false;    // tried since somebody last began to wait, and would fail again
+        unsigned died_young = 0;  // subflows that were up and did not live, since one did
         error failure{};          // of the last try; none: it worked
         std::size_t up = 0;
         // While there is no way through, the one place that tries; the others wait for it, without a timer.

@@ -19,9 +19,10 @@
 // AWS's "exponential backoff and jitter"; the bounds are gRPC's connection back-off scaled to a server that restarts.)
 //
 // A path that has none of its subflows left, or never had one and failed, is probed by one connect at a time; when that is up the
-// others follow at once. While streams are open or wait for a session, it waits no longer than 750 ms between two: somebody would
-// notice. A path that has worked before gives a connect 2 s (from the name's resolution on): a connect's own
-// retransmissions double their wait, and with many short tries a path that comes back is noticed within a second or two.
+// others follow at once, or, if the last few were up for less than a second, a second later. While streams are open or wait for a
+// session, it waits no longer than 750 ms between two: somebody would notice. A path that has worked before gives a connect 2 s
+// (from the name's resolution on): a connect's own retransmissions double their wait, and with many short tries a path that
+// comes back is noticed within a second or two.
 //
 // While all that is up is silent (node::on_silence), one more connect is tried on each path: after a change of address the old connections
 // never say another word, and TCP takes minutes to give them up. What comes up takes the place of the first that dies.
