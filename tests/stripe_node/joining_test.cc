@@ -249,8 +249,9 @@ class counted_pipe final : public forwarding_pipe {
 // Nodes made by hand come to b, and stay when it has closed.
 struct world_of_stayers : world {
     explicit world_of_stayers(const node_options& of_b = {}) : world({}, of_b) {}
-    // One whose pipe at b counts in `alive`; with a session and a goodbye, or a HELLO alone. Returns how much b has answered to that.
-    std::size_t come(std::uint32_t n, std::size_t& alive, bool goodbye) {
+    // One whose pipe at b counts in `alive`; with a session and a goodbye, or a byte of a stream that it has not opened, or a HELLO alone.
+    // Returns how much b has answered to that.
+    std::size_t come(std::uint32_t n, std::size_t& alive, bool goodbye, bool data = false) {
         auto [near, far] = make_memory_pair(loop);
         b.it.adopt(std::make_unique<counted_pipe>(std::move(far), alive), "far");
         hello who;
@@ -259,13 +260,16 @@ struct world_of_stayers : world {
         handshake shakes(loop.blocks(), who);
         chain answer = pass(*near, shakes.take_output());
         const std::size_t answered = answer.size();
-        if (goodbye) {
+        if (goodbye || data) {
             EXPECT_FALSE(shakes.received(answer));
             shakes.accept();
             chain last = shakes.take_output();
-            std::uint8_t goaway[wire::header_size];
-            wire::encode({.type = wire::type::goaway}, goaway);
-            last.append_copy(loop.blocks(), goaway);
+            wire::header h{.type = wire::type::goaway};
+            if (data)
+                h = {.type = wire::type::data, .length = 1, .stream = shakes.even() ? 2u : 1u};
+            std::uint8_t frame[wire::header_size + 1] = {};
+            wire::encode(h, frame);
+            last.append_copy(loop.blocks(), bytes{frame}.first(h.frame_size()));
             pass(*near, std::move(last));
         }
         stay.push_back(std::move(near));
@@ -289,6 +293,23 @@ struct world_of_stayers : world {
     }
     std::deque<std::unique_ptr<io_pipe>> stay;
 };
+
+// What it has sent is of a stream that it has not opened: that is nothing to come back for.
+TEST(StripeHandshake, SessionsWithoutAnOpenedStreamMakeWay) {
+    std::size_t alive = 0;
+    world_of_stayers w({.max_sessions = 3});
+    for (std::uint32_t n = 1; n <= 3; ++n) {
+        w.come(n, alive, false, true);
+        w.stay.pop_back();
+    }
+    w.idle(1ms);
+    ASSERT_EQ(w.b.it.sessions(), 3u);
+    w.join_many(1);
+    talker& t = w.open({.to_send = 1000});
+    EXPECT_TRUE(w.run([&] { return t.finished(); }, 1s));
+    w.idle(5s);
+    EXPECT_EQ(w.b.it.sessions(), 1u) << "nor does the node wait for them as long as for others";
+}
 
 // They are no session's any more, and shake no hands.
 TEST(StripeHandshake, ThoseWhoStayAfterTheirGoodbyeAreFew) {

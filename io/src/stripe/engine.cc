@@ -217,6 +217,7 @@ stream_id engine::open(const open_request& request, instant now) {
     s.target = request.target;
     s.interactive = s.interactive || request.interactive;
     s.opened = true;
+    ++e.opened_;
     s.owe(duty::open);
     e.schedule(s);
     return s.id;
@@ -369,6 +370,10 @@ bool engine::is_over() const {
 
 std::size_t engine::open_streams() const {
     return state_->streams_.size();
+}
+
+std::size_t engine::opened_streams() const {
+    return state_->opened_;
 }
 
 std::size_t engine::unfinished(subflow_id id) const {

@@ -31,11 +31,13 @@ void engine::check_invariants() const {
     check(places == e.places_, "places are miscounted");
     check(resets == e.unconfirmed_resets_, "resets are miscounted");
 
-    std::size_t unsent = 0, retained = 0, waiting_bytes = 0, held = 0, listed = 0, fresh = 0;
+    std::size_t unsent = 0, retained = 0, waiting_bytes = 0, held = 0, listed = 0, opened = 0,
+                fresh = 0;
     std::size_t datagrams_out = 0, datagrams_in = 0;
     std::uint64_t granted = 0, charged = 0;
     for (const stream* s = e.all_.front(); s; s = e.all_.next(*s)) {
         ++listed;
+        opened += s->opened;
         check(e.find(s->id) == s, "a stream is listed and not known");
         s->recv.check_invariants();
         std::size_t unconfirmed = 0, waiting = 0;
@@ -93,6 +95,7 @@ void engine::check_invariants() const {
     check(datagrams_in <= e.opt_.memory_budget / 8, "too many datagrams wait to be read");
     charged += datagrams_in;
     check(listed == e.streams_.size(), "streams are miscounted");
+    check(opened == e.opened_, "opened streams are miscounted");
     check(unsent == e.unsent_, "unsent bytes are miscounted");
     check(fresh == e.fresh_streams_, "streams with something to send are miscounted");
     check(waiting_bytes == e.waiting_bytes_, "waiting bytes are miscounted");

@@ -168,6 +168,7 @@ void engine::state::on_open(frame& f) {
         begin_flow(*s);
     }
     s->opened = true;
+    ++opened_;
     if (s->flow) {
         s->flow->ttl = e.request.ttl;
         s->flow->twice = e.request.twice;

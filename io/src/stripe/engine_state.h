@@ -239,6 +239,7 @@ struct engine::state {
 
     std::size_t unsent_ = 0, retained_ = 0, waiting_bytes_ = 0, held_ = 0;
     std::size_t fresh_streams_ = 0;  // on interactive_ or bulk_
+    std::size_t opened_ = 0;         // of streams_, see stream
     std::uint64_t confirmed_bytes_ = 0, copied_bytes_ = 0;
 };
 

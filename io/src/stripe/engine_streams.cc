@@ -49,6 +49,7 @@ void engine::state::forget(stream& s) {
     retained_ -= s.send.unconfirmed();
     waiting_bytes_ -= s.waiting_counted;
     if (s.in_fresh.linked()) --fresh_streams_;
+    if (s.opened) --opened_;
     if (s.flow) end_flow(s);
     streams_.erase(s.id);
 }

@@ -257,8 +257,9 @@ void session::on_stream_opened(event& e) {
 void session::update_resume() {
     if (!subflows_.empty()) return;
     duration left = options_.resume;
-    // The engine's streams, not ours: one whose pipe is done may still owe the peer an acknowledgement.
-    if (engine_.open_streams() == 0) left = std::min(left, resume_when_idle);
+    // The engine's streams, not ours: one whose pipe is done may still owe the peer an acknowledgement. What came without
+    // an OPEN costs a stranger a byte, and would hold a place for as long as streams do.
+    if (engine_.opened_streams() == 0) left = std::min(left, resume_when_idle);
     const instant due = saturating_add(loop_.now(), left);
     if (due < resume_.due()) resume_.arm(due);
 }

@@ -114,7 +114,7 @@ class session {
     // Nothing new is to begin here: either end is about to leave.
     bool leaving() const noexcept { return closing_ || engine_.peer_leaves(); }
     // Nobody would miss it.
-    bool vacant() const noexcept { return subflows_.empty() && engine_.open_streams() == 0; }
+    bool vacant() const noexcept { return subflows_.empty() && engine_.opened_streams() == 0; }
     void forget_owner(subflow_owner& owner) noexcept;
     void list_subflows(std::vector<subflow_info>& to) const;
     bool flushed() const;

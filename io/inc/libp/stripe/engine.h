@@ -284,6 +284,8 @@ class engine {
     void on_timer(instant now);
 
     std::size_t open_streams() const;
+    // Without those of which the peer has sent something, but no OPEN has come.
+    std::size_t opened_streams() const;
     // Bytes received of a frame that has not come whole.
     std::size_t unfinished(subflow_id id) const;
     // Bytes held: to be sent, sent and unconfirmed, received and unread.

@@ -21,7 +21,7 @@
 //  -- sessions --
 //
 // A session begins with its first subflow. It ends at once when either node is closed (close()), and
-// else when its last subflow has been gone for `resume` (a session without streams has nothing to resume and waits 5 s at most, and makes way
+// else when its last subflow has been gone for `resume` (a session without streams, or with such only that were never opened, has nothing to resume and waits 5 s at most, and makes way
 // for another where there are max_sessions); its streams then break with session_lost. When a peer's node_id comes back with
 // another instance its old session breaks at once (peer_restarted).
 // Whoever joins a session must have proved to be the same peer as its first subflow's (io_pipe::peer_identity): knowing a session's identities,
