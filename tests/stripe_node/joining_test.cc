@@ -294,6 +294,45 @@ struct world_of_stayers : world {
     std::deque<std::unique_ptr<io_pipe>> stay;
 };
 
+// Whoever begins sessions and ends them as often as he likes; one that is lost with its streams is said whatever came before.
+TEST(StripeHandshake, SessionsThatComeAndGoDoNotFillTheLog) {
+    std::size_t alive = 0;
+    world_of_stayers w({.resume = 10ms});
+    for (std::uint32_t n = 1; n <= 200; ++n)
+        w.come(n, alive, true);
+    w.b.answer.fin = false;
+    w.join_many(1);
+    w.open({.to_send = 1000, .fin = false});
+    ASSERT_TRUE(w.run([&] { return !w.b.talkers.empty(); }));
+    w.links[0].cut();
+    ASSERT_TRUE(w.run([&] { return w.b.it.sessions() == 0; }));
+    ASSERT_LT(w.loop.now(), instant{} + 1s);
+    EXPECT_EQ(w.b.lines.count("info session"), 50u);
+    EXPECT_EQ(w.b.lines.count("info subflow"), 50u);
+    EXPECT_EQ(w.b.lines.count("warn session"), 1u);
+    w.idle(1s);
+    w.come(201, alive, true);
+    EXPECT_EQ(w.b.lines.count("session state=\"up or down\" count=351 why=\"not logged\""), 1u);
+    EXPECT_EQ(w.b.lines.count("subflow state=\"up or down\" count=352 why=\"not logged\""), 1u);
+    EXPECT_EQ(w.b.lines.count("info session id="), 52u);
+}
+
+// Nobody else loses a line by that: who dials bounds himself.
+TEST(StripeHandshake, WhatWasDialledHereIsLogged) {
+    world w;
+    subflow_diary diary;
+    w.join();
+    for (std::uint64_t n = 0; n < 60; ++n) {
+        link& l = w.join({}, &diary, n);
+        w.idle(1ms);
+        l.cut();
+    }
+    w.idle(1ms);
+    ASSERT_LT(w.loop.now(), instant{} + 1s);
+    EXPECT_EQ(w.a.lines.count("subflow id="), 1u + 60 * 2);
+    EXPECT_EQ(w.b.lines.count("subflow id="), 50u);
+}
+
 // What it has sent is of a stream that it has not opened: that is nothing to come back for.
 TEST(StripeHandshake, SessionsWithoutAnOpenedStreamMakeWay) {
     std::size_t alive = 0;

@@ -111,15 +111,17 @@ void node::core::failed(joining_pipe& j, error why) {
     if (owner) owner->subflow_gone(token, why);
 }
 
+bool node::core::may_log(log_quota& quota, std::string_view topic, std::string_view state) {
+    const auto [may, left_out] = quota.ask(loop.now());
+    if (left_out > 0)
+        out.write(log_level::info, topic,
+                  {{"state", state}, {"count", left_out}, {"why", "not logged"}});
+    return may;
+}
+
 // Whoever dials bounds himself; strangers do not. Nobody was refused where we left before it had begun.
 void node::core::log_refusal(const subflow_origin& from, error why) {
-    if (!from.owner) {
-        const auto [may_log, left_out] = refusals_logged.ask(loop.now());
-        if (left_out > 0)
-            out.write(log_level::info, "subflow",
-                      {{"state", "refused"}, {"count", left_out}, {"why", "not logged"}});
-        if (!may_log) return;
-    }
+    if (!from.owner && !may_log(refusals_logged, "subflow", "refused")) return;
     out.write(log_level::info, "subflow",
               {{"path", from.path.name},
                {"state", why.why == reason::local_abort ? "down" : "refused"},

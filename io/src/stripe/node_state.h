@@ -33,11 +33,15 @@ struct node::core final : joining_pipe::judge, session::keeper {
     }
     void completed(striped_stream& s, chain unread) override;
     void unfinished_changed(std::size_t was, std::size_t is) override;
+    bool may_log_session() override { return may_log(sessions_logged, "session", "up or down"); }
+    bool may_log_subflow() override { return may_log(subflows_logged, "subflow", "up or down"); }
     void session_silent() override {
         if (silence) silence();
     }
     void session_over(session& which) override;
 
+    // Says first how many there were that it might not.
+    bool may_log(log_quota& quota, std::string_view topic, std::string_view state);
     void log_refusal(const subflow_origin& from, error why);
     hello own_hello(const subflow_path& path) const;
     static void learn_path(subflow_path& path, std::string& route, const hello& peer);
@@ -79,7 +83,7 @@ struct node::core final : joining_pipe::judge, session::keeper {
     intrusive_list<striped_stream, &striped_stream::hook> waiting;
     timer close_limit;
     deferred chores;  // reaps sessions that are over
-    log_quota refusals_logged{10};
+    log_quota refusals_logged{10}, sessions_logged{50}, subflows_logged{50};
     error trouble{};
     delegate<void()> closed, want, silence;
     bool closing = false;

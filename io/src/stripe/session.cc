@@ -54,7 +54,8 @@ session::session(event_loop& loop, const log& out, keeper& by, node::stream_hand
       timer_(loop, delegate<void()>::to<&session::on_timer>(*this)),
       resume_(loop, delegate<void()>::to<&session::on_resume_over>(*this)),
       silence_(loop, delegate<void()>::to<&session::on_silence>(*this)) {
-    log_.write(log_level::info, "session", {{"id", hex8(number_)}, {"state", "up"}});
+    if (keeper_.may_log_session())
+        log_.write(log_level::info, "session", {{"id", hex8(number_)}, {"state", "up"}});
 }
 
 // Of a session that is over nothing is left to break; of one whose node dies, everything.
@@ -297,6 +298,12 @@ void session::end(error why) {
     timer_.cancel();
     resume_.cancel();
     silence_.cancel();
+    if (cut_ > 0 || keeper_.may_log_session()) log_end(told);
+    keeper_.session_over(*this);
+    if (!settling_) sweep();
+}
+
+void session::log_end(error told) const {
     log_datagrams();
     write_end(told, [&](auto&&... words) {
         log_.write(cut_ > 0 ? log_level::warn : log_level::info, "session",
@@ -309,8 +316,6 @@ void session::end(error why) {
                     {"dur", seconds(loop_.now() - since_)},
                     words...});
     });
-    keeper_.session_over(*this);
-    if (!settling_) sweep();
 }
 
 bool session::flushed() const {

@@ -71,6 +71,9 @@ class session {
         // What a subflow has of a frame that has not come whole was `was` bytes and is `is` bytes. Subflows may be lost
         // for it, of any session.
         virtual void unfinished_changed(std::size_t was, std::size_t is) = 0;
+        // Whether there is room in the log for one more line of what strangers do: of a session, or of a subflow that they dialled.
+        virtual bool may_log_session() = 0;
+        virtual bool may_log_subflow() = 0;
         // See node::on_silence.
         virtual void session_silent() = 0;
         // No more calls follow; to be retired.
@@ -158,6 +161,9 @@ class session {
     void dispatch(event& e);
     void log_stream(stream_id id, const char* state, const open_request& request) const;
     void log_datagrams() const;
+    void log_end(error told) const;
+    // Of that subflow's coming and going.
+    bool may_log(subflow_driver& s);
     void on_stream_opened(event& e);
     void on_subflow_limited(const event& e);
     void sweep();

@@ -51,8 +51,10 @@ void session::join(subflow_id id, joining_pipe::parts parts, subflow_origin orig
     subflows_.push_back(
         std::make_unique<subflow_driver>(loop_, *this, id, std::move(parts), std::move(origin)));
     subflow_driver& s = *subflows_.back();
-    log_.write(log_level::info, "subflow",
-               {{"id", hex8(id)}, {"session", hex8(number_)}, {"path", s.path()}, {"state", "up"}});
+    if (may_log(s))
+        log_.write(
+            log_level::info, "subflow",
+            {{"id", hex8(id)}, {"session", hex8(number_)}, {"path", s.path()}, {"state", "up"}});
     engine_.subflow_up(id,
                        {.payload_crc = s.origin().path.payload_crc,
                         .rank = s.origin().path.rank,
@@ -79,6 +81,7 @@ void session::bury_stats(subflow_driver& s, error why) {
     received_ += stats.received_bytes;
     if (dead_.size() == dead_remembered) dead_.erase(dead_.begin());
     dead_.push_back({s.id(), s.path(), stats, number_, false});
+    if (!may_log(s)) return;
     write_end(why, [&](auto&&... words) {
         log_.write(log_level::info, "subflow",
                    {{"id", hex8(s.id())},
@@ -92,6 +95,11 @@ void session::bury_stats(subflow_driver& s, error why) {
                     {"dur", seconds(loop_.now() - s.since())},
                     words...});
     });
+}
+
+// Whoever dials bounds himself; strangers do not.
+bool session::may_log(subflow_driver& s) {
+    return s.origin().owner || keeper_.may_log_subflow();
 }
 
 void session::part_with(subflow_driver& s, error why, error told) {
