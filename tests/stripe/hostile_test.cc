@@ -297,6 +297,39 @@ TEST(hostile, s13_an_explosion_of_ranges_breaks_that_stream_only) {
     EXPECT_EQ(p.e.memory(), 0u);
 }
 
+// Every second byte missing, of many streams: their windows count the bytes, not what it takes to hold each by itself.
+TEST(hostile, s13_ranges_of_many_streams_fit_the_budget) {
+    raw_peer p({.memory_budget = 1 * mib});
+    p.checked = false;
+    constexpr stream_id streams = 256;
+    std::size_t most = 0;
+    for (stream_id n = 1; n <= streams; ++n)
+        for (std::uint64_t i = 0; i < 64 && !(i > 0 && p.e.ended(2 * n)); ++i) {
+            ASSERT_FALSE(p.data(2 * n, 2 * i + 1, "x"));
+            most = std::max(most, p.blocks.in_use());
+        }
+    p.e.check_invariants();
+    EXPECT_LE(most, p.options.memory_budget);
+    EXPECT_EQ(p.session_end(), reason::none);
+    EXPECT_EQ(raw_peer::last_of(p.frames(), type::rst).head.aux, wire::code_of(reason::limit));
+    // The first were there before it was too much.
+    EXPECT_FALSE(p.e.ended(2));
+
+    // A few gaps are nobody's fault, whatever others have.
+    constexpr stream_id honest = 2 * streams + 2;
+    p.open(honest);
+    for (const std::uint64_t at : {7u, 1u, 5u, 3u})
+        p.data(honest, at, "x");
+    for (const std::uint64_t at : {4u, 0u, 6u, 2u})
+        p.data(honest, at, "y");
+    EXPECT_EQ(p.read(honest), "yxyxyxyx");
+
+    for (stream_id n = 1; n <= streams; ++n)
+        p.rst(2 * n, 1000);
+    EXPECT_EQ(p.e.memory(), 0u);
+    p.e.check_invariants();
+}
+
 // Opens and resets without end, and never a confirmation.
 TEST(hostile, churn_is_bounded) {
     engine_options o;

@@ -33,6 +33,7 @@ void engine::check_invariants() const {
 
     std::size_t unsent = 0, retained = 0, waiting_bytes = 0, held = 0, listed = 0, opened = 0,
                 fresh = 0;
+    std::size_t ranges = 0;
     std::size_t datagrams_out = 0, datagrams_in = 0;
     std::uint64_t granted = 0, charged = 0;
     for (const stream* s = e.all_.front(); s; s = e.all_.next(*s)) {
@@ -69,6 +70,7 @@ void engine::check_invariants() const {
         waiting_bytes += waiting;
         fresh += s->in_fresh.linked();
         held += s->recv.held();
+        ranges += s->recv.ranges();
         granted += s->recv.window.outstanding();
         charged += e.credit_.charge(s->recv.window);
         check(s->in_datagrams.linked() == (s->may_send && s->flow && !s->flow->out.empty()),
@@ -101,6 +103,7 @@ void engine::check_invariants() const {
     check(waiting_bytes == e.waiting_bytes_, "waiting bytes are miscounted");
     check(retained == e.retained_, "retained bytes are miscounted");
     check(held == e.held_, "held bytes are miscounted");
+    check(ranges == e.ranges_, "parked ranges are miscounted");
     check(granted == e.credit_.granted(), "grants are miscounted");
     check(charged == e.credit_.charged(), "charges are miscounted");
 }

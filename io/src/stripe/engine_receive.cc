@@ -15,6 +15,8 @@ namespace {
 
 // What a peer that leaves had under way is waited for, that long.
 constexpr duration leaving_time = 5s;
+// So many ranges a stream may have parked whatever others have: one for each of a few subflows that are late.
+constexpr std::size_t few_ranges = 4;
 
 // What an OPEN asks for; a reason if it cannot be had.
 error read_request(const frame& f, bool datagrams, open_request& out) {
@@ -228,11 +230,12 @@ void engine::state::on_data(subflow& from, frame& f) {
     if (s->flow && (f.head.offset != 0 || f.head.length != 0))
         return break_session({reason::protocol_error}, wire::code::protocol, true);
     from.stats.data_received += f.payload.size();
-    const std::size_t before = s->recv.held();
+    const std::size_t before = s->recv.held(), ranges_before = s->recv.ranges();
     bool repeated = false;
     const auto verdict = s->recv.accept(blocks_, f.head.offset, std::move(f.payload),
                                         f.head.has(wire::flag::fin), repeated);
     held_ += s->recv.held() - before;
+    ranges_ += s->recv.ranges() - ranges_before;
     switch (verdict) {
         case receive_stream::verdict::flow_control:
             return break_session({reason::flow_control}, wire::code::flow_control, true);
@@ -243,11 +246,22 @@ void engine::state::on_data(subflow& from, frame& f) {
         case receive_stream::verdict::ok:
             break;
     }
+    if (ranges_ > most_ranges() && s->recv.ranges() > few_ranges)
+        return break_stream(*s, {reason::limit}, true);
     if (s->recv.final_size()) credit_.finish(s->recv.window, *s->recv.final_size());
     if (repeated || s->recv.complete()) s->owe(duty::ack);
     answered(*s);
     tell_readable(*s);
     schedule(*s);
+}
+
+// Of all streams together. A range takes some 700 bytes, were it of one; with this, and few_ranges of each stream, they take about as much as the budget.
+// An honest peer stays below. Where frames are not small a range and the gap before it are 2 KiB and more of some window, and windows are part of the
+// budget. Where they are small there is little in flight: a gap is a frame on a subflow that is late, what follows it without another gap is one range,
+// and what comes again fills gaps. So even the smallest session has room for a stream of as many gaps as an ACK can speak of, and a
+// large one for that many in hundreds of streams, beside the few that any stream may have.
+std::size_t engine::state::most_ranges() const noexcept {
+    return wire::ranges_max + opt_.memory_budget / 2048;
 }
 
 void engine::state::on_ack(frame& f) {

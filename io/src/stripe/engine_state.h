@@ -112,6 +112,7 @@ struct engine::state {
     void on_open_ok(const wire::header& h);
     void answered(stream& s);
     void on_data(subflow& from, frame& f);
+    std::size_t most_ranges() const noexcept;
     void on_rst(const wire::header& h);
     void on_ack(frame& f);
     void on_credit(const wire::header& h);
@@ -238,6 +239,7 @@ struct engine::state {
     std::set<stream_id> muted_;  // aborted while events_ may still speak of them
 
     std::size_t unsent_ = 0, retained_ = 0, waiting_bytes_ = 0, held_ = 0;
+    std::size_t ranges_ = 0;         // parked, of all streams
     std::size_t fresh_streams_ = 0;  // on interactive_ or bulk_
     std::size_t opened_ = 0;         // of streams_, see stream
     std::uint64_t confirmed_bytes_ = 0, copied_bytes_ = 0;

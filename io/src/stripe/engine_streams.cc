@@ -45,6 +45,7 @@ void engine::state::schedule(stream& s) {
 void engine::state::forget(stream& s) {
     credit_.release(s.recv.window);
     held_ -= s.recv.held();
+    ranges_ -= s.recv.ranges();
     unsent_ -= s.send.unsent().size();
     retained_ -= s.send.unconfirmed();
     waiting_bytes_ -= s.waiting_counted;

@@ -147,7 +147,7 @@ void receive_stream::park(block_pool& blocks, std::uint64_t at, chain&& piece) {
     parked_.emplace_hint(above, at, std::move(kept));
 }
 
-// Ranges are bookkeeping the window does not count; what an honest sender needs is far less.
+// Ranges are bookkeeping the window does not count; what an honest sender needs is far less. All streams together: see the engine's most_ranges().
 std::size_t receive_stream::most_ranges() const noexcept {
     return wire::ranges_max + window.size / 2048;
 }

@@ -40,6 +40,8 @@ class receive_stream {
     // Everything has come, and the FIN.
     bool complete() const noexcept { return final_ && next_ == *final_; }
     std::size_t held() const noexcept { return ready_.size() + parked_bytes_; }
+    // How many ranges are parked. Each costs a block and a node, however small it is.
+    std::size_t ranges() const noexcept { return parked_.size(); }
     // The first of the parked ranges, for an ACK.
     std::vector<range> parked(std::size_t most) const;
 

@@ -41,7 +41,7 @@
 //    before OPEN_OK, up to the initial credit of our HELLO). The sum over all streams of granted-and-not-yet-consumed never exceeds
 //    memory_budget: windows grow only out of what is left of it, and every stream keeps a small floor.
 //  * what is parked out of order is copied into a block of its own size where it would pin a much larger
-//    one, so that memory is at most a small factor of the bytes granted.
+//    one, so that memory is at most a small factor of the bytes granted. How many ranges are parked is bounded too, for each stream and for all: by memory_budget.
 //  * sending: a stream takes at most send_buffer bytes it has not framed yet, and frames at most the peer's credit,
 //    itself bounded here by max_window.
 //
