@@ -378,6 +378,65 @@ TEST(hostile, a_peer_that_confirms_nothing_is_given_up) {
     EXPECT_LT(rounds, 100000u);
 }
 
+// ... nor does it help to spread that over many subflows.
+TEST(hostile, control_frames_that_are_never_confirmed_are_bounded_for_all_subflows) {
+    constexpr subflow_id subflows = 8;
+    constexpr std::size_t most = 4096 + 16 * 100;
+    raw_peer p({.max_streams = 100}, subflows);
+    p.checked = false;
+    p.open(2);
+    p.e.accept(2, p.now);
+    for (subflow_id on = 1; on <= subflows; ++on)
+        p.frames(on);
+    p.data(2, 0, "x");
+    std::size_t sent[subflows + 1] = {};
+    std::vector<subflow_id> dead;
+    // Of one a little more than of the others.
+    for (subflow_id on = 1; on <= subflows; ++on) {
+        for (subflow_id other = 1; other <= subflows; ++other)
+            p.e.set_congested(other, other != on, p.now);
+        for (int n = 0; n < 1000 + (on == 3 ? 10 : 0) && dead.empty(); ++n) {
+            p.data(2, 0, "x", false, on);
+            for (const auto& f : p.frames(on))
+                sent[on] += f.head.type == type::ack;
+            dead = p.e.take_dead();
+        }
+    }
+    ASSERT_EQ(dead.size(), 1u);
+    EXPECT_EQ(dead[0], 3u) << "that which has the most";
+    std::size_t all = 0;
+    for (const std::size_t n : sent)
+        all += n;
+    EXPECT_LE(all, most + 1);
+    EXPECT_GT(all, most / 2);
+    p.e.check_invariants();
+    p.e.subflow_down(3, p.now);
+    EXPECT_TRUE(p.e.take_dead().empty()) << "and no other";
+    p.e.check_invariants();
+    EXPECT_EQ(p.session_end(), reason::none);
+}
+
+TEST(hostile, control_frames_that_are_confirmed_count_no_more) {
+    raw_peer p({.max_streams = 1});
+    p.checked = false;
+    p.open(2);
+    p.e.accept(2, p.now);
+    p.data(2, 0, "x");
+    std::uint64_t position = 0;
+    for (int n = 0; n < 20000; ++n) {
+        p.data(2, 0, "x");
+        chain out;
+        while (p.e.transmit(1, out, 64 * kib, p.now) > 0) {
+        }
+        position += out.size();
+        if (n % 2000 > 0) continue;
+        ASSERT_FALSE(p.path_ack(1, position));
+    }
+    EXPECT_TRUE(p.e.take_dead().empty());
+    EXPECT_EQ(p.session_end(), reason::none);
+    p.e.check_invariants();
+}
+
 // A table of streams that hashes their ids as the standard library does would have all of these in one bucket.
 TEST(hostile, no_choice_of_ids_is_slow) {
     constexpr stream_id streams = 16384;

@@ -20,12 +20,15 @@ void engine::check_invariants() const {
         check((places >> s->place & 1) == 0, "two subflows have one place");
         places |= std::uint64_t{1} << s->place;
         std::uint64_t last = s->confirmed, datagrams = 0;
+        std::size_t control = 0;
         for (const sent_record& r : s->records) {
             check(r.end > last && r.end <= s->position, "records are out of order");
             last = r.end;
             resets += r.what == sent_record::kind::reset;
+            control += r.is_control();
             if (r.what == sent_record::kind::datagram) datagrams += r.offset;
         }
+        check(control == s->control_records, "records of control frames are miscounted");
         check(datagrams == s->datagrams_in_flight, "datagrams in flight are miscounted");
     }
     check(places == e.places_, "places are miscounted");

@@ -352,6 +352,7 @@ void engine::state::look_for_end() {
 // -- what was confirmed -----------------------------------------------------------------------------------
 
 void engine::state::freed(subflow& on, const sent_record& r) {
+    on.control_records -= r.is_control();
     if (r.what == sent_record::kind::datagram) {
         on.datagrams_in_flight -= static_cast<std::size_t>(r.offset);
         return;

@@ -160,6 +160,7 @@ struct engine::state {
     void transmit_again(subflow& on, chain& out, stream& s, fragment& f, instant now);
     void transmit_data(subflow& on, chain& out, stream& s, fragment& f, bool again, instant now);
     void record(subflow& on, sent_record&& r, std::size_t size, instant now);
+    void bound_control_records();
     std::size_t put_small(subflow& on, chain& out, const wire::header& h, bytes payload = {});
 
     // -- what is sent again (engine_recover.cc)

@@ -111,6 +111,7 @@ void engine::state::break_session(error why, wire::code code, bool tell_peer) {
     unconfirmed_resets_ = 0;
     for (const auto& s : subflows_) {
         s->records.clear();
+        s->control_records = 0;
         s->datagrams_in_flight = 0;
         s->goaway_due = tell_peer;
     }

@@ -16,8 +16,12 @@ namespace {
 constexpr std::size_t quantum = 64 * kib;
 // Somebody who has sent little things goes on to do so for about that long.
 constexpr duration hurry = 1s;
-// With so many unconfirmed frames (control frames: data stops long before) a subflow is given up.
+// With so many unconfirmed frames (control frames: data stops long before) a subflow is given up,
 constexpr std::size_t too_many_records = 64 * 1024;
+// and that which has the most where all of a session have so many: no budget counts their records, 72 bytes each. A stream owes four sorts of them at
+// most, each again only when something new has come of it or was read, and what its window lets come in one round trip is worth a few. So this
+// is a multiple of what is under way where every stream there may be is busy; the constant is for few streams of tiny frames that come twice.
+constexpr std::size_t control_records = 4096, control_records_a_stream = 16;
 
 // OPEN's TLVs; returns their size.
 std::size_t write_request(const stream& s, std::uint8_t* to) {
@@ -84,9 +88,25 @@ std::size_t engine::state::put_small(subflow& on, chain& out, const wire::header
 void engine::state::record(subflow& on, sent_record&& r, std::size_t size, instant now) {
     r.mark = on.sent(size, true, now);
     r.end = on.position;
+    const bool control = r.is_control();
     on.records.push_back(std::move(r));
     // A peer that confirms nothing while everything else goes on.
     if (on.records.size() > too_many_records) on.dead = true;
+    if (!control) return;
+    ++on.control_records;
+    bound_control_records();
+}
+
+void engine::state::bound_control_records() {
+    std::size_t all = 0;
+    subflow* most = nullptr;
+    for (const auto& s : subflows_) {
+        if (s->is_over()) continue;
+        all += s->control_records;
+        if (!most || s->control_records > most->control_records) most = s.get();
+    }
+    if (all > control_records + control_records_a_stream * std::size_t{opt_.max_streams})
+        most->dead = true;
 }
 
 // What is nobody's but the subflow's: sent without a record, for it is void when the subflow dies.

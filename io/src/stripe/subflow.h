@@ -49,6 +49,8 @@ struct sent_record {
     std::uint64_t offset = 0;  // data: of its fragment; reset: the final size; datagram: its size
     std::uint64_t end = 0;     // bytes sent on the subflow, this frame included
     delivery_estimator::mark mark{};
+
+    bool is_control() const noexcept { return what == kind::control || what == kind::reset; }
 };
 
 class subflow {
@@ -115,6 +117,7 @@ class subflow {
     std::uint64_t position = 0;           // bytes sent
     std::uint64_t last_eliciting = 0;     // position behind the last frame that has to be confirmed
     std::uint64_t confirmed = 0;          // position the peer confirmed
+    std::size_t control_records = 0;      // those of control frames, and of resets
     std::size_t datagrams_in_flight = 0;  // bytes of frames, by their records
     delivery_estimator estimate;
     subflow_state state = subflow_state::good;
