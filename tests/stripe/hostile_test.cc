@@ -437,6 +437,37 @@ TEST(hostile, control_frames_that_are_confirmed_count_no_more) {
     p.e.check_invariants();
 }
 
+// Eight streams of which every byte is in a frame of its own, none ever confirmed: each frame that comes asks what there is to be sent, which is nothing.
+TEST(hostile, fragments_that_are_never_confirmed_make_nothing_slow) {
+    const auto time_of = [](int fragments) {
+        raw_peer p;
+        p.checked = false;
+        p.e.set_scheduler(scheduler::congestion);
+        p.e.set_congested(1, true, p.now);
+        stream_id ids[8];
+        for (stream_id& id : ids)
+            id = p.e.open({"x"}, p.now);
+        // The other subflow carries something too, so it has to be looked for what could be copied.
+        EXPECT_EQ(p.frames(2).size(), 8u);
+        p.e.set_congested(1, false, p.now);
+        p.e.set_congested(2, true, p.now);
+        for (int n = 0; n < fragments; ++n)
+            for (const stream_id id : ids) {
+                p.write(id, "x");
+                chain out;
+                p.e.transmit(1, out, 64 * kib, p.now);
+                EXPECT_EQ(out.size(), wire::header_size + 1);
+            }
+        p.e.set_scheduler(scheduler::automatic);
+        p.frames(1);
+        const auto began = std::chrono::steady_clock::now();
+        for (int n = 0; n < 1000; ++n)
+            EXPECT_FALSE(p.e.wants_transmit(1, p.now));
+        return std::chrono::steady_clock::now() - began;
+    };
+    EXPECT_LT(time_of(1500), 4 * time_of(130) + 100ms);
+}
+
 // A table of streams that hashes their ids as the standard library does would have all of these in one bucket.
 TEST(hostile, no_choice_of_ids_is_slow) {
     constexpr stream_id streams = 16384;

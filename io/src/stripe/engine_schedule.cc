@@ -34,8 +34,9 @@ constexpr double copy_margin = 1.25, copy_slack = 0.002;
 constexpr std::uint64_t first_copies = 64 * kib;
 constexpr std::uint64_t copies_share = 20;
 constexpr int most_copies = 3;
-// Where copies are looked for: the head of so many streams, so many fragments deep.
-constexpr int copied_streams = 8, copied_fragments = 4096;
+// Where copies are looked for: the head of so many streams, so many fragments deep, which is what the peer waits for; and deeper where each
+// subflow is to carry everything. A peer that confirms nothing has thousands of them, and every frame it sends asks anew.
+constexpr int copied_streams = 8, copied_fragments = 128, redundant_fragments = 4096;
 
 constexpr double unbounded = std::numeric_limits<double>::infinity();
 
@@ -162,12 +163,17 @@ engine::state::choice engine::state::choose_copy(const subflow& on, bool chatty,
     if (!all && !is_soonest(on)) return {};
     const std::uint64_t budget = first_copies + confirmed_bytes_ / copies_share;
     const std::uint64_t left = budget - std::min(budget, copied_bytes_);
+    // Nothing is elsewhere.
+    if (std::ranges::all_of(subflows_,
+                            [&](const auto& o) { return o.get() == &on || o->records.empty(); }))
+        return {};
+    const int most = all ? redundant_fragments : copied_fragments;
     const stream* s = outstanding_.front();
     for (int n = 0; s && n < copied_streams; ++n, s = outstanding_.next(*s)) {
         if (chatty && !s->is_chatty()) continue;
         int depth = 0;
         for (const auto& [offset, f] : s->send.outstanding()) {
-            if (++depth > copied_fragments) break;
+            if (++depth > most) break;
             if (f.waiting || f.on == 0 || f.is_on(on.place)) continue;
             if (!on.has_room(f.size(), in_a_hurry())) return {};
             const choice copy{choice::kind::copy, find(s->id), offset};
