@@ -1,5 +1,7 @@
 // How an engine treats its subflows: confirmed, silent, drained, dead.
 
+#include <algorithm>
+
 #include "raw_peer.h"
 
 namespace libp::stripe {
@@ -122,6 +124,35 @@ TEST(engine_subflow, every_duty_survives_its_subflow) {
         if (f.head.type == type::rst) codes.push_back(f.head.aux);
     EXPECT_EQ(codes,
               (std::vector{wire::code_of(reason::unreachable), wire::code_of(reason::timed_out)}));
+}
+
+TEST(engine_subflow, a_death_is_answered_for_the_streams_that_came_on_it) {
+    raw_peer p({}, 3);
+    const auto acked = [&] {
+        std::vector<stream_id> ids;
+        for (const subflow_id on : {2u, 3u})
+            for (const auto& f : p.frames(on))
+                if (f.head.type == type::ack) ids.push_back(f.head.stream);
+        std::ranges::sort(ids);
+        return ids;
+    };
+    for (const stream_id id : {2u, 4u, 6u})
+        p.open(id);
+    p.data(2, 0, "a", false, 1);
+    p.data(4, 0, "b", false, 2);
+    for (const subflow_id on : {1u, 3u})
+        p.data(6, on, "c", false, on);
+    for (const subflow_id on : {1u, 2u, 3u})
+        p.frames(on);
+    p.down();
+    EXPECT_EQ(acked(), (std::vector<stream_id>{2, 6}));
+    // Another in its place has brought nothing of them.
+    p.e.subflow_up(4, {.payload_crc = false}, p.now);
+    p.send({.type = type::ping}, {}, 4);
+    p.e.subflow_down(4, p.now);
+    EXPECT_TRUE(acked().empty());
+    p.e.subflow_down(3, p.now);
+    EXPECT_EQ(raw_peer::last_of(p.frames(2), type::ack).head.stream, 6u);
 }
 
 TEST(engine_subflow, current_credit_and_acks_are_said_again_after_a_death) {

@@ -108,8 +108,11 @@ void engine::subflow_down(subflow_id id, instant now) {
     e.survey();
     for (sent_record& r : gone->records)
         e.say_again(*gone, r, true);
-    // The peer is about to send again what it does not know to have arrived: say what has.
+    // The peer is about to send again what it does not know to have arrived: say what has, of the streams it had sent on it.
+    const std::uint64_t place = std::uint64_t{1} << gone->place;
     for (stream* s = gone->received > 0 ? e.all_.front() : nullptr; s; s = e.all_.next(*s)) {
+        if ((s->came_on & place) == 0) continue;
+        s->came_on &= ~place;
         if (s->recv.complete() || (s->recv.next() == 0 && s->recv.held() == 0)) continue;
         s->owe(duty::ack);
         e.schedule(*s);

@@ -230,6 +230,7 @@ void engine::state::on_data(subflow& from, frame& f) {
     if (s->flow && (f.head.offset != 0 || f.head.length != 0))
         return break_session({reason::protocol_error}, wire::code::protocol, true);
     from.stats.data_received += f.payload.size();
+    s->came_on |= std::uint64_t{1} << from.place;
     const std::size_t before = s->recv.held(), ranges_before = s->recv.ranges();
     bool repeated = false;
     const auto verdict = s->recv.accept(blocks_, f.head.offset, std::move(f.payload),

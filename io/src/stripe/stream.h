@@ -28,6 +28,7 @@ struct stream {
     bool accepted = false;             // by accept(), or by the peer's OPEN_OK
     bool may_send = false;             // OPEN or OPEN_OK has gone out once: DATA may follow
     bool final_ack_confirmed = false;  // the peer knows that we have everything
+    std::uint64_t came_on = 0;         // the places of the subflows that brought some of it
     instant measured_at{};             // how fast it is read is measured since then,
     std::uint64_t measured_from = 0;   // and from here
     std::size_t turn = 0;              // bytes sent since it came to the front of its list
