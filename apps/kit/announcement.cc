@@ -58,7 +58,8 @@ bool write_file(const std::string& name, const std::string& text) {
 }
 
 startup_result to_file(const std::string& where, const std::string& text) {
-    // What exists and is no plain file (a FIFO, /dev/stderr, a link to either or to a file) is written to; anything else is replaced.
+    // What exists and is no plain file (a FIFO, /dev/stderr, a link to either or to a file) is
+    // written to; anything else is replaced.
     std::error_code absent;
     auto there = std::filesystem::symlink_status(where, absent);
     bool replace = !std::filesystem::exists(there) || std::filesystem::is_regular_file(there);

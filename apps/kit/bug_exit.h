@@ -1,6 +1,7 @@
 #pragma once
 
-// How a program ends that has found a bug in itself, by check() or by an exception that nobody was to throw:
+// How a program ends that has found a bug in itself, by check() or by an exception that nobody was
+// to throw:
 //
 //     bug: io/src/pipe_dgm.cc:91: recv of nothing
 //     tcp-striper: error: bug: this program has gone wrong, and stops before it does harm

@@ -6,7 +6,8 @@ namespace libp::app {
 
 namespace {
 
-// What may be spent on taking leave of others. The short one lets what goes out at once arrive before connections are reset.
+// What may be spent on taking leave of others. The short one lets what goes out at once arrive
+// before connections are reset.
 constexpr duration farewell_time = 2s, hurried_farewell_time = 100ms;
 
 }  // namespace

@@ -2,8 +2,9 @@
 
 // The life of a daemon: run, drain, end. Signals come in here.
 //
-//     TERM, INT   stop accepting, let connections finish, exit 0; when --drain runs out cut the rest and exit 75; at a second
-//                 signal do that at once, and wait for nobody: what the system takes is sent, and that is all
+//     TERM, INT   stop accepting, let connections finish, exit 0; when --drain runs out cut the
+//                 rest and exit 75; at a second signal do that at once, and wait for nobody: what
+//                 the system takes is sent, and that is all
 //     HUP         whatever the program has to reload or retry
 //     USR1        one status block to the log
 
@@ -25,8 +26,9 @@ class daemon {
     // Adds to the status block.
     void on_status(delegate<void()> call) noexcept { status_ = call; }
 
-    // Called when nothing is left to do: whoever takes its leave of somebody does it there, within the time it is given, and then calls end().
-    // Called again, with less time, when there is a hurry.
+    // Called when nothing is left to do: whoever takes its leave of somebody does it there, within
+    // the time it is given, and then calls end(). Called again, with less time, when there is a
+    // hurry.
     void on_farewell(delegate<void(duration)> call) noexcept { farewell_ = call; }
     void end() { loop_.stop(); }
 

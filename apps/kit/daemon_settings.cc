@@ -148,8 +148,9 @@ std::string parse_keepalive(std::string_view text, tcp_options& to) {
             to.keepalive_idle = *idle;
             to.keepalive_interval = *interval;
             to.keepalive_count = static_cast<int>(*count);
-            // Not by default: Linux counts a peer that is there but does not read (a paused program, a sleeping
-            // laptop's owner) as silent, and would cut a connection that is only waiting.
+            // Not by default: Linux counts a peer that is there but does not read (a paused
+            // program, a sleeping laptop's owner) as silent, and would cut a connection that is
+            // only waiting.
             to.user_timeout = *user_timeout;
             return {};
         }

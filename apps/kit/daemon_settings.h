@@ -42,8 +42,8 @@ extern const char daemon_notes[];
 // Adds the rows; `to` outlives the table.
 void add_daemon_options(option_table& table, daemon_settings& to);
 
-// Sets what "30s,10s,3" says (idle time, interval, count), or turns keepalives off ("0", "off"), and the user
-// timeout that goes with it. Returns what is wrong; empty: nothing.
+// Sets what "30s,10s,3" says (idle time, interval, count), or turns keepalives off ("0", "off"),
+// and the user timeout that goes with it. Returns what is wrong; empty: nothing.
 std::string parse_keepalive(std::string_view text, tcp_options& to);
 std::string keepalive_text(const tcp_options& tcp);
 

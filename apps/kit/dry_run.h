@@ -1,6 +1,7 @@
 #pragma once
 
-// What --explain tries of a start: all of it but binding and connecting, so that a command line that would not come up is not explained away.
+// What --explain tries of a start: all of it but binding and connecting, so that a command line
+// that would not come up is not explained away.
 
 #include <kit/daemon_settings.h>
 #include <kit/startup_error.h>

@@ -2,8 +2,9 @@
 
 // Connections that came in and still shake hands: strangers, who may never get any further.
 //
-// There are at most `most`; above it the oldest makes room, so that those who say nothing cannot keep out those who do: whoever knows
-// what to say needs a round trip or two. The handshake's own deadline is the pipe's.
+// There are at most `most`; above it the oldest makes room, so that those who say nothing cannot
+// keep out those who do: whoever knows what to say needs a round trip or two. The handshake's own
+// deadline is the pipe's.
 
 #include <kit/failure_budget.h>
 
@@ -25,7 +26,8 @@ class handshakes {
 
     using loss = delegate<void(error why, const socket_address& peer)>;
 
-    // Called from the loop: `done` with each pipe that became ready, `lost` for each that broke before.
+    // Called from the loop: `done` with each pipe that became ready, `lost` for each that broke
+    // before.
     handshakes(event_loop& loop, std::size_t most, arrival done, loss lost) noexcept
         : loop_(loop), most_(most), done_(done), lost_(lost) {}
     ~handshakes();
@@ -33,7 +35,8 @@ class handshakes {
     handshakes& operator=(const handshakes&) = delete;
 
     void add(std::unique_ptr<io_pipe> pipe, const socket_address& peer, failure_budget::toll paid);
-    // The owner is full: who is ready stays here. And goes on, oldest first, until the owner is full again.
+    // The owner is full: who is ready stays here. And goes on, oldest first, until the owner is
+    // full again.
     void hold() noexcept { held_ = true; }
     void release();
     // Gives all of them up.

@@ -14,7 +14,8 @@ bool not_here(const error& e) {
     return e.why == reason::unreachable || e.why == reason::unsupported || e.why == reason::system;
 }
 
-// "-c :80" to paste; who listens on one address alone shall not open his port to all because of that.
+// "-c :80" to paste; who listens on one address alone shall not open his port to all because of
+// that.
 std::string with_port(socket_address at, char letter, unsigned port) {
     at.set_port(static_cast<std::uint16_t>(port));
     return std::string("-") + letter + " " +

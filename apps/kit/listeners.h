@@ -2,16 +2,19 @@
 
 // The sockets that a LISTEN stands for, and what comes in through them.
 //
-// A name with several addresses is bound at each of them (one that the system cannot have here, such as
-// ::1 without IPv6, is skipped as long as another works). What is accepted is wrapped in LISTEN's filters and
-// handed over as a pipe, once it is ready: a stranger that has to shake hands first (TLS) takes none of the owner's
-// places. Of those there are at most `strangers` at once, and so many who fail (failure_budget.h); whoever comes above that is turned
-// away with a reset, as is whoever comes while there are `pipes` with the same credentials: what all of them hold is bounded by these two.
+// A name with several addresses is bound at each of them (one that the system cannot have here,
+// such as ::1 without IPv6, is skipped as long as another works). What is accepted is wrapped in
+// LISTEN's filters and handed over as a pipe, once it is ready: a stranger that has to shake hands
+// first (TLS) takes none of the owner's places. Of those there are at most `strangers` at once, and
+// so many who fail (failure_budget.h); whoever comes above that is turned away with a reset, as is
+// whoever comes while there are `pipes` with the same credentials: what all of them hold is bounded
+// by these two.
 //
-// Being out of descriptors is logged, and its end: at once what is news, and then for a second nothing, because at the limit
-// the one follows the other with every connection that ends.
+// Being out of descriptors is logged, and its end: at once what is news, and then for a second
+// nothing, because at the limit the one follows the other with every connection that ends.
 //
-// TCP options are set once, on the listening socket, where the system lets accepted sockets inherit them.
+// TCP options are set once, on the listening socket, where the system lets accepted sockets inherit
+// them.
 
 #include <kit/failure_budget.h>
 #include <kit/handshakes.h>
@@ -43,14 +46,16 @@ class listeners {
         std::size_t pipes = static_cast<std::size_t>(-1);
     };
 
-    // `tls` is for where the spec has that layer, outlives this, and may be filled in later, before open().
+    // `tls` is for where the spec has that layer, outlives this, and may be filled in later, before
+    // open().
     listeners(event_loop& loop, const log& out, const stack_spec& at, const tcp_options& tcp,
               arrival arrived, const stack_tls& tls, const bounds& most);
     ~listeners();
     listeners(const listeners&) = delete;
     listeners& operator=(const listeners&) = delete;
 
-    // Binds; nothing is accepted before the loop runs. `letter`: the option that said where, for the hint.
+    // Binds; nothing is accepted before the loop runs. `letter`: the option that said where, for
+    // the hint.
     startup_result open(char letter);
     std::vector<socket_address> addresses() const;
     // Logs a line for each.
@@ -92,7 +97,8 @@ class listeners {
     bool trouble_logged_ = false;
     timer trouble_quiet_;  // nothing is logged of it until then
     std::vector<std::unique_ptr<io_listener>> open_;
-    // Behind the listeners, so that they go before them: what is still listened on is nobody else's left-over.
+    // Behind the listeners, so that they go before them: what is still listened on is nobody else's
+    // left-over.
     std::vector<socket_file> files_;
     bool closed_ = false;
 };

@@ -4,18 +4,19 @@
 //
 //  -- a reader who stops --
 //
-// Whoever reads the log can hold nobody up. A line is written if that does not block, and is left out otherwise; as soon as
-// one can be written again, a line says how many are missing:
+// Whoever reads the log can hold nobody up. A line is written if that does not block, and is left
+// out otherwise; as soon as one can be written again, a line says how many are missing:
 //
 //     2026-11-21T02:05:44.000Z warn log left_out=17 why="nobody read them"
 //
-// `why` is the system's word where it was no reader that stopped ("no space left on device"). Nothing is kept in order to be written later, so a
-// burst that is longer than what the reader's pipe holds (64 KiB on Linux, some four hundred lines) loses lines to a
-// reader who is only slower than the burst: the status of a thousand subflows, say. A file takes them all.
+// `why` is the system's word where it was no reader that stopped ("no space left on device").
+// Nothing is kept in order to be written later, so a burst that is longer than what the reader's
+// pipe holds (64 KiB on Linux, some four hundred lines) loses lines to a reader who is only slower
+// than the burst: the status of a thousand subflows, say. A file takes them all.
 //
-// A line of up to PIPE_BUF bytes (4096 on Linux, 512 anywhere), which all but the oddest are, is written to a pipe whole or not at all. Of
-// a longer one, and on a terminal, it may be that only the beginning is taken. Such a line counts as left out, and
-// the next begins on a line of its own.
+// A line of up to PIPE_BUF bytes (4096 on Linux, 512 anywhere), which all but the oddest are, is
+// written to a pipe whole or not at all. Of a longer one, and on a terminal, it may be that only
+// the beginning is taken. Such a line counts as left out, and the next begins on a line of its own.
 
 #include <libp/fd.h>
 #include <libp/log.h>

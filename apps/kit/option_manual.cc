@@ -9,7 +9,8 @@ namespace libp::app {
 
 namespace {
 
-// Text that means itself: no escapes, hyphens that can be copied, and no line that begins like a request.
+// Text that means itself: no escapes, hyphens that can be copied, and no line that begins like a
+// request.
 std::string roff(std::string_view text) {
     std::string out;
     bool at_start = true;

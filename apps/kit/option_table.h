@@ -9,8 +9,8 @@
 //                .set = into_count(settings.max_conns, 1, 1'000'000)});
 //
 // Accepted: --name=value, --name value, -n value, -nvalue, flags together (-vv, -1v), `--` before
-// operands that begin with '-', and `-` as an operand. Options and operands may be mixed. The last of a repeated
-// option wins.
+// operands that begin with '-', and `-` as an operand. Options and operands may be mixed. The last
+// of a repeated option wins.
 
 #include <kit/startup_error.h>
 
@@ -39,7 +39,8 @@ struct option {
 
 class option_table {
   public:
-    // `purpose`: half a sentence, for the manual page. `synopsis`: what follows the program's name, a line each.
+    // `purpose`: half a sentence, for the manual page. `synopsis`: what follows the program's name,
+    // a line each.
     option_table(std::string program, std::string purpose, std::vector<std::string> synopsis);
 
     // A headline in --help above the options added from here on.

@@ -26,8 +26,9 @@ void relay_connection::start(const std::string& wanted) {
         server_.to().start(wanted, upstream::done::to<&relay_connection::on_upstream>(*this));
 }
 
-// A client that is gone waits for nobody, and must not keep others out until its target has been given up. (A socket tells of its
-// end behind the bytes that are still to be read from it, and those wait for the target.)
+// A client that is gone waits for nobody, and must not keep others out until its target has been
+// given up. (A socket tells of its end behind the bytes that are still to be read from it, and
+// those wait for the target.)
 void relay_connection::on_near(io_flags risen) {
     if (!risen.has(io_flag::broken) || !attempt_) return;
     const std::string to = attempt_->name();
@@ -91,7 +92,8 @@ void relay_connection::log_end(const char* end, const std::string& why,
     const instant connected = bridge_ ? std::min(bridge_->ready_at(), now) : now;
     double lasted = seconds(now - began_), connecting = seconds(connected - began_);
     const std::string& listener = server_.options().listener;
-    // What a log line needs to be complete: the reason in words, where the end code does not say it all.
+    // What a log line needs to be complete: the reason in words, where the end code does not say it
+    // all.
     auto write = [&](auto&&... more) {
         out.write(log_level::info, "conn",
                   {{"id", id},

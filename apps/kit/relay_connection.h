@@ -5,10 +5,12 @@
 //
 //     near pipe -> attempt at the upstream -> bridge -> over
 //
-// There may be many thousands, mostly idle: the record holds no strings, no timers and no buffers of its own. (The pipes, the bridge and this record
-// together stay below 1 KiB of memory while nothing moves.)
+// There may be many thousands, mostly idle: the record holds no strings, no timers and no buffers
+// of its own. (The pipes, the bridge and this record together stay below 1 KiB of memory while
+// nothing moves.)
 //
-// It belongs to its server's list; when it is over it logs its one line, leaves the list and retires itself.
+// It belongs to its server's list; when it is over it logs its one line, leaves the list and
+// retires itself.
 
 #include <kit/upstream.h>
 

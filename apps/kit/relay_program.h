@@ -1,7 +1,7 @@
 #pragma once
 
-// The programs that are relays: listen there, connect here, bridge the two. What they differ in is the
-// filters in the two specs.
+// The programs that are relays: listen there, connect here, bridge the two. What they differ in is
+// the filters in the two specs.
 
 #include <kit/daemon_settings.h>
 
@@ -20,7 +20,8 @@ struct relay_plan {
     daemon_settings settings;
 };
 
-// What --explain prints. Errors: what would keep the program from starting, as far as that shows without binding or connecting.
+// What --explain prints. Errors: what would keep the program from starting, as far as that shows
+// without binding or connecting.
 startup_result explain(const relay_plan& plan, std::string& text);
 // The whole life of the program; the status to exit with.
 int run_relay(const relay_plan& plan);

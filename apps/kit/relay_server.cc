@@ -37,7 +37,8 @@ void relay_server::offered(std::unique_ptr<stripe::stream_pipe> near,
     serve_waiting();
 }
 
-// The engine bounds how many streams wait, but not how many have waited and were given up by those who opened them.
+// The engine bounds how many streams wait, but not how many have waited and were given up by those
+// who opened them.
 void relay_server::sweep_waiting() {
     std::erase_if(waiting_, [this](offer& o) {
         if (!o.near->has(io_flag::broken)) return false;

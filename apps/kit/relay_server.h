@@ -5,16 +5,17 @@
 //
 //  -- limits --
 //
-// At most max_conns at once. At the limit the listeners are paused, so that newcomers wait in the kernel's backlog,
-// and go on when a connection ends. A stream that a striping peer offers above the limit waits too, in the order of
-// arrival, until the peer gives up: the two ends do not count a connection out at the same instant, so refusing would break
-// connections of a peer that keeps to the same limit. The engine bounds how many wait, and what they hold;
-// of those that gave up as many may be left as wait, or 64.
+// At most max_conns at once. At the limit the listeners are paused, so that newcomers wait in the
+// kernel's backlog, and go on when a connection ends. A stream that a striping peer offers above
+// the limit waits too, in the order of arrival, until the peer gives up: the two ends do not count
+// a connection out at the same instant, so refusing would break connections of a peer that keeps to
+// the same limit. The engine bounds how many wait, and what they hold; of those that gave up as
+// many may be left as wait, or 64.
 //
 //  -- ending --
 //
-// finish() stops accepting; `settled` is called when there is no connection left. A one-shot server does this by itself with
-// its first connection, and remembers how it went.
+// finish() stops accepting; `settled` is called when there is no connection left. A one-shot server
+// does this by itself with its first connection, and remembers how it went.
 
 #include <kit/listeners.h>
 #include <kit/relay_connection.h>
@@ -45,7 +46,8 @@ class relay_server {
     relay_server(const relay_server&) = delete;
     relay_server& operator=(const relay_server&) = delete;
 
-    // The listeners to hold back when there are too many; they outlive this. Without: nothing is held back.
+    // The listeners to hold back when there are too many; they outlive this. Without: nothing is
+    // held back.
     void hold_back(listeners& all) noexcept { listeners_ = &all; }
 
     // A connection came in.

@@ -19,11 +19,12 @@ constexpr std::size_t least_window = 8 * kib;
 constexpr std::size_t most_window = 256 * kib;
 constexpr std::size_t default_conns = 1000;
 constexpr std::size_t most_splice_pipes = 64;
-// stdin, stdout, stderr (twice if it is a terminal), the poller and its wake-up, the signal pipe, name look-ups,
-// and second connects that race the first.
+// stdin, stdout, stderr (twice if it is a terminal), the poller and its wake-up, the signal pipe,
+// name look-ups, and second connects that race the first.
 constexpr std::size_t own_fds = 20;
 constexpr std::size_t select_fds = 1024;  // FD_SETSIZE
-// Of them, those that are opened before anybody is served, a listener, and one connection with its kernel pipe.
+// Of them, those that are opened before anybody is served, a listener, and one connection with its
+// kernel pipe.
 constexpr std::size_t fewest_fds = 13;
 
 }  // namespace

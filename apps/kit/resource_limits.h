@@ -29,12 +29,15 @@ struct resource_request {
     bool splice = false;
 };
 
-// A connection needs two descriptors, a kernel pipe two. Half of max_memory is shared evenly over both directions of all connections: that is
-// the window, within 8 KiB and 256 KiB; where it would be less, there are fewer connections. The other half is for whoever moves bulk, first come first served.
+// A connection needs two descriptors, a kernel pipe two. Half of max_memory is shared evenly over
+// both directions of all connections: that is the window, within 8 KiB and 256 KiB; where it would
+// be less, there are fewer connections. The other half is for whoever moves bulk, first come first
+// served.
 resource_limits limits_for(const resource_request& request);
 
-// What OpenSSL holds is counted by the pipe (pipe_tls.h) and comes off max_memory first: a sixteenth is for strangers who shake hands,
-// an eighth at most for subflows. What connections hold is their `overlay`.
+// What OpenSSL holds is counted by the pipe (pipe_tls.h) and comes off max_memory first: a
+// sixteenth is for strangers who shake hands, an eighth at most for subflows. What connections hold
+// is their `overlay`.
 struct tls_limits {
     std::size_t strangers = 0;  // at each listener, at least one
     std::size_t subflows =
@@ -51,11 +54,13 @@ struct tls_request {
 };
 tls_limits tls_limits_for(const tls_request& request);
 
-// What the dgm layers of a connection's ends may hold, which is part of its `overlay`: what an end received and is not whole, and where
-// both are such ends, as much again that one has handed over and the other could not send yet.
+// What the dgm layers of a connection's ends may hold, which is part of its `overlay`: what an end
+// received and is not whole, and where both are such ends, as much again that one has handed over
+// and the other could not send yet.
 std::size_t datagram_memory(const stack_spec& end);
 std::size_t datagram_memory(const stack_spec& near, const stack_spec& far);
-// Whether that much fits at all: into what connections share, which is a quarter of max_memory at least.
+// Whether that much fits at all: into what connections share, which is a quarter of max_memory at
+// least.
 startup_result check_datagrams(std::size_t needed, std::size_t max_memory);
 
 // Raises the soft descriptor limit, and looks whether that leaves enough to begin with.

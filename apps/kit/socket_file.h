@@ -1,7 +1,8 @@
 #pragma once
 
-// The file of a UNIX socket that this program listens on: removed with this object, if it is still that file. Whoever took it away and put another
-// there has a server of his own by now, that would be out of reach.
+// The file of a UNIX socket that this program listens on: removed with this object, if it is still
+// that file. Whoever took it away and put another there has a server of his own by now, that would
+// be out of reach.
 
 #include <sys/types.h>
 

@@ -68,7 +68,8 @@ std::string path_names(const stripe_client_plan& plan, const std::vector<error>&
     return all;
 }
 
-// How a one-shot session failed. `joined`: its stream had got to the server, so that what could not be reached is the target.
+// How a one-shot session failed. `joined`: its stream had got to the server, so that what could not
+// be reached is the target.
 void report_end(const stripe_client_plan& plan, const runtime& base, const std::string& paths,
                 exit_code code, error why, bool joined) {
     const bool other = why.why == reason::other_version;

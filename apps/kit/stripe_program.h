@@ -2,8 +2,10 @@
 
 // The two ends of a striped pair as programs.
 //
-//     client: connections at LISTEN (or stdin and stdout), each a stream -> a session over many subflows
-//     server: subflows in at LISTEN, each of their streams -> a connection to TARGET, or to what the client asks for
+//     client: connections at LISTEN (or stdin and stdout), each a stream -> a session over many
+//             subflows
+//     server: subflows in at LISTEN, each of their streams -> a connection to TARGET, or to what
+//             the client asks for
 
 #include <kit/daemon_settings.h>
 #include <kit/resource_limits.h>
@@ -50,10 +52,11 @@ struct stripe_server_plan {
     stripe_settings settings;
 };
 
-// A server's node id: the same after every start of the same server, so that its clients notice a restart at once. It is worked out from
-// the machine's identity and the addresses it listens at. All zero, for a random one, where the machine has no identity or an address
-// is not the same every time (port 0). 64 of its bits are the machine's, from a plain hash: enough to be recognised by, not
-// enough to find the machine's own id by.
+// A server's node id: the same after every start of the same server, so that its clients notice a
+// restart at once. It is worked out from the machine's identity and the addresses it listens at.
+// All zero, for a random one, where the machine has no identity or an address is not the same every
+// time (port 0). 64 of its bits are the machine's, from a plain hash: enough to be recognised by,
+// not enough to find the machine's own id by.
 std::array<std::uint8_t, 16> server_node_id(const std::string& machine,
                                             const std::vector<stack_spec>& listen);
 
@@ -65,9 +68,10 @@ startup_result explain(const stripe_server_plan& plan, std::string& text);
 int run_stripe_client(const stripe_client_plan& plan);
 int run_stripe_server(const stripe_server_plan& plan);
 
-// -- what the two share ------------------------------------------------------------------------------
+// -- what the two share ---------------------------------------------------------------------------
 
-// What TLS leaves of the memory is half the engines', half the bridges'. `datagrams`: of a connection.
+// What TLS leaves of the memory is half the engines', half the bridges'. `datagrams`: of a
+// connection.
 resource_limits stripe_limits(const stripe_settings& settings, const tls_limits& tls,
                               std::size_t datagrams);
 // "auto", "rr", "congestion", "redundant", "backup"; nothing for other names.

@@ -56,8 +56,9 @@ startup_result check_who_chooses(const stripe_server_plan& plan, const stack_spe
         "--open"};
 }
 
-// The wiring of the program. Members are in the order in which they may refer to each other. While it drains it goes on
-// taking subflows, which the streams that are to finish may need; new streams are refused.
+// The wiring of the program. Members are in the order in which they may refer to each other. While
+// it drains it goes on taking subflows, which the streams that are to finish may need; new streams
+// are refused.
 class server {
   public:
     server(const stripe_server_plan& plan, const connector_options& connecting)

@@ -2,8 +2,9 @@
 
 // The upstream that is a striped session: opens a stream for each connection.
 //
-// Until a session exists a stream waits for one; then it takes bytes at once, and is ready when the server's end has reached its target. The
-// server is asked for what the near side wants, else for the target given here, else for none: then it has one of its own.
+// Until a session exists a stream waits for one; then it takes bytes at once, and is ready when the
+// server's end has reached its target. The server is asked for what the near side wants, else for
+// the target given here, else for none: then it has one of its own.
 
 #include <kit/upstream.h>
 

@@ -1,9 +1,11 @@
 #pragma once
 
-// TLS for a program's stacks: what the options ask for, the credentials made from it, and what is said when it goes wrong.
+// TLS for a program's stacks: what the options ask for, the credentials made from it, and what is
+// said when it goes wrong.
 //
-// The library is loaded when a stack first needs it; where there is none that is an error at start-up, and only then. --tls and --psk-file
-// put a tls layer next to the base of the side that leads to the other end; a `tls` layer in a spec says the same of that stack alone, and its
+// The library is loaded when a stack first needs it; where there is none that is an error at
+// start-up, and only then. --tls and --psk-file put a tls layer next to the base of the side that
+// leads to the other end; a `tls` layer in a spec says the same of that stack alone, and its
 // options go before the program's.
 
 #include <kit/startup_error.h>
@@ -35,12 +37,13 @@ struct tls_settings {
 
 // Adds the layer where the options ask for it and the spec has none.
 void add_tls_layer(const tls_settings& settings, stack_spec& spec);
-// Options for TLS that say nothing are a mistake: without a stack that has it, for the other end of a handshake, or beside keys that take
-// their place.
+// Options for TLS that say nothing are a mistake: without a stack that has it, for the other end of
+// a handshake, or beside keys that take their place.
 startup_result check_tls_used(const tls_settings& settings, std::span<const stack_spec> listening,
                               std::span<const stack_spec> connecting);
 
-// "tls (keys of /etc/k)", "tls (server certified by the system's authorities)": what --explain says of the layer.
+// "tls (keys of /etc/k)", "tls (server certified by the system's authorities)": what --explain says
+// of the layer.
 std::string explain_tls(const layer_spec& layer, bool server, const tls_settings& settings);
 
 class tls_setup {
@@ -51,7 +54,8 @@ class tls_setup {
               duration handshake_timeout,
               std::vector<std::string> library_names = tls_library::usual_names());
 
-    // Fills `to` if the stack has the layer: with a server's credentials or a client's. `protocol`: ALPN, empty: none.
+    // Fills `to` if the stack has the layer: with a server's credentials or a client's. `protocol`:
+    // ALPN, empty: none.
     startup_result prepare(const stack_spec& spec, bool server, const std::string& protocol,
                            stack_tls& to);
     // Reads all files again; what cannot be read stays as it was.
@@ -74,7 +78,8 @@ class tls_setup {
     log_quota refusals_logged_{10};
 };
 
-// "auth: certificate of relay:443 does not verify: expired", with a hint, where `why` is a matter of authentication.
+// "auth: certificate of relay:443 does not verify: expired", with a hint, where `why` is a matter
+// of authentication.
 startup_result auth_error(const std::string& where, error why, const tls_refusal& last);
 
 }  // namespace libp::app

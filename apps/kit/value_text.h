@@ -1,6 +1,7 @@
 #pragma once
 
-// The values of options as people write them: durations, sizes, counts, and lists of names; and what can be shown of them.
+// The values of options as people write them: durations, sizes, counts, and lists of names; and
+// what can be shown of them.
 //
 //     250ms  10s  5m  2h  0        a bare number is seconds
 //     64k  8M  1G  512             powers of 1024; a bare number is bytes

@@ -47,7 +47,8 @@ inline std::uint64_t load8(const std::uint8_t* p) noexcept {
     return word;
 }
 
-// Lanes of two lengths: long ones so that joining costs nothing on bulk, short ones for what is left.
+// Lanes of two lengths: long ones so that joining costs nothing on bulk, short ones for what is
+// left.
 constexpr int long_log2 = 12;
 constexpr int short_log2 = 8;
 constexpr crc32c_shift_table past_long = make_crc32c_shift_table(long_log2);

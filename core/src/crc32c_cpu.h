@@ -13,11 +13,12 @@ inline constexpr std::uint32_t crc32c_polynomial = 0x82f63b78;  // bit-reversed 
 
 bool crc32c_cpu_has() noexcept;
 
-// `state` is the register itself, without the inversions before and after. Only where crc32c_cpu_has().
+// `state` is the register itself, without the inversions before and after. Only where
+// crc32c_cpu_has().
 std::uint32_t crc32c_cpu(std::uint32_t state, bytes data) noexcept;
 
-// The same by carry-less multiplication of vectors, twice as fast and more over long runs: data a whole number of
-// units, one at least. Only where crc32c_can_fold().
+// The same by carry-less multiplication of vectors, twice as fast and more over long runs: data a
+// whole number of units, one at least. Only where crc32c_can_fold().
 inline constexpr std::size_t crc32c_fold_unit = 128;
 bool crc32c_can_fold() noexcept;
 std::uint32_t crc32c_fold(std::uint32_t state, bytes data) noexcept;
@@ -25,9 +26,9 @@ std::uint32_t crc32c_fold(std::uint32_t state, bytes data) noexcept;
 // -- moving a register past zeroes ----------------------------------------------------------------
 //
 // To sum three runs at once and join the results, the first register must be moved past the second
-// run's length of zero bytes. That is a linear map over GF(2): a 32x32 bit matrix, one column a word.
-// Shifting past twice the zeroes is the matrix squared. Four tables of 256 words, one for each byte of
-// the register, turn a multiplication into four look-ups.
+// run's length of zero bytes. That is a linear map over GF(2): a 32x32 bit matrix, one column a
+// word. Shifting past twice the zeroes is the matrix squared. Four tables of 256 words, one for
+// each byte of the register, turn a multiplication into four look-ups.
 
 using crc32c_matrix = std::array<std::uint32_t, 32>;
 using crc32c_shift_table = std::array<std::array<std::uint32_t, 256>, 4>;

@@ -16,7 +16,8 @@ namespace {
 
 constexpr std::size_t stride = crc32c_fold_unit;
 
-// x^n modulo the polynomial, bit-reversed, and one up: the product of two reversed numbers comes out one bit too low.
+// x^n modulo the polynomial, bit-reversed, and one up: the product of two reversed numbers comes
+// out one bit too low.
 constexpr std::int64_t power_of_x(unsigned n) noexcept {
     std::uint32_t power = 0x80000000;
     for (; n > 0; --n)
@@ -24,7 +25,8 @@ constexpr std::int64_t power_of_x(unsigned n) noexcept {
     return std::int64_t{power} << 1;
 }
 
-// What moves the two halves of 16 bytes a stride on. The factors stand in the low half of their words, hence the 32 bits.
+// What moves the two halves of 16 bytes a stride on. The factors stand in the low half of their
+// words, hence the 32 bits.
 constexpr std::int64_t first_half_on = power_of_x(8 * stride + 32);
 constexpr std::int64_t second_half_on = power_of_x(8 * stride - 32);
 

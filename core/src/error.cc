@@ -87,7 +87,8 @@ constexpr reason_words words_of(reason why) noexcept {
     return {"unknown", "unknown error"};
 }
 
-// The system's own words, in this program's style: "Too many open files" starts small, "RFS ..." stays.
+// The system's own words, in this program's style: "Too many open files" starts small, "RFS ..."
+// stays.
 std::string system_text(int os_errno) {
     std::string text = std::generic_category().message(os_errno);
     const auto upper = [](char c) { return c >= 'A' && c <= 'Z'; };
@@ -142,7 +143,8 @@ constexpr const char* find_text(const numbered_text (&texts)[n], int number) noe
     return nullptr;
 }
 
-// Where the number tells more than the reason: which kind of unreachable, what the system refused, a socket that is not even there.
+// Where the number tells more than the reason: which kind of unreachable, what the system refused,
+// a socket that is not even there.
 constexpr bool number_says_more(reason why) noexcept {
     return why == reason::system || why == reason::refused || why == reason::unreachable ||
            why == reason::permission || why == reason::unsupported || why == reason::limit ||

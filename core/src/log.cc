@@ -55,7 +55,8 @@ bool needs_quotes(std::string_view value) noexcept {
     return false;
 }
 
-// `value` as a text line shows it. An escape stands for a byte, so that any bytes come back exactly.
+// `value` as a text line shows it. An escape stands for a byte, so that any bytes come back
+// exactly.
 void append_text_value(std::string& out, std::string_view value) {
     if (!needs_quotes(value)) {
         out += value;

@@ -16,8 +16,9 @@ bool adjacent(const slice& first, const slice& second) noexcept {
     return first.owner && first.owner == second.owner && first.data + first.size == second.data;
 }
 
-// The size of the next block when `left` bytes are copied into blocks of which none is more than half
-// wasted: the class that holds them all if they fill half of it, else one of a lower class, filled.
+// The size of the next block when `left` bytes are copied into blocks of which none is more than
+// half wasted: the class that holds them all if they fill half of it, else one of a lower class,
+// filled.
 std::size_t snug_block(std::size_t left) noexcept {
     for (std::size_t c = 0; c < block_pool::classes; ++c) {
         const std::size_t size = block_pool::class_size[c];
@@ -29,7 +30,7 @@ std::size_t snug_block(std::size_t left) noexcept {
 
 }  // namespace
 
-// -- the ring -----------------------------------------------------------------------------------------
+// -- the ring -------------------------------------------------------------------------------------
 
 chain::chain(chain&& other) noexcept {
     swap(other);
@@ -83,7 +84,7 @@ void chain::clear() noexcept {
         pop_front();
 }
 
-// -- adding -------------------------------------------------------------------------------------------
+// -- adding ---------------------------------------------------------------------------------------
 
 void chain::append(slice s) {
     if (s.size == 0) return;
@@ -155,7 +156,7 @@ void chain::append_copy(block_pool& pool, bytes data, std::size_t reserve) {
     append(slice{std::move(b), start, data.size()});
 }
 
-// -- moving, sharing, dropping ------------------------------------------------------------------------
+// -- moving, sharing, dropping --------------------------------------------------------------------
 
 void chain::move_front(chain& to, std::size_t n) {
     check(&to != this, "a chain was moved to itself");
@@ -199,7 +200,7 @@ void chain::drop_front(std::size_t n) {
     size_ -= n;
 }
 
-// -- copying ------------------------------------------------------------------------------------------
+// -- copying --------------------------------------------------------------------------------------
 
 std::size_t chain::copy_out(mutable_bytes out, std::size_t offset) const noexcept {
     std::size_t done = 0;

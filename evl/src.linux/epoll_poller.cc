@@ -21,9 +21,9 @@ namespace libp {
 namespace {
 
 // epoll reports errors and hang-ups whether asked to or not, again and again. Without interest the
-// registration is therefore one-shot: the first such report, which nobody gets to see, disables it, and
-// the next interest, by modifying it, finds the condition still there. Modifying needs no memory, so it cannot
-// fail as removing and adding again could.
+// registration is therefore one-shot: the first such report, which nobody gets to see, disables it,
+// and the next interest, by modifying it, finds the condition still there. Modifying needs no
+// memory, so it cannot fail as removing and adding again could.
 std::uint32_t mask_of(flags<io_interest> interest) noexcept {
     if (interest.none()) return EPOLLONESHOT;
     std::uint32_t mask = 0;
@@ -32,8 +32,8 @@ std::uint32_t mask_of(flags<io_interest> interest) noexcept {
     return mask;
 }
 
-// An error or a hang-up is readable and writable: receiving or sending tells which. A hang-up alone, as where both sides have
-// ended, is no failure: there is no error to ask for.
+// An error or a hang-up is readable and writable: receiving or sending tells which. A hang-up
+// alone, as where both sides have ended, is no failure: there is no error to ask for.
 flags<io_ready> ready_of(std::uint32_t mask, flags<io_interest> interest) noexcept {
     flags<io_ready> ready;
     if (interest.has(io_interest::read) && (mask & (EPOLLIN | EPOLLERR | EPOLLHUP)))

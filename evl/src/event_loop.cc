@@ -77,8 +77,8 @@ event_loop::event_loop(std::unique_ptr<poller> waits) : waits_(std::move(waits))
 }
 
 event_loop::~event_loop() {
-    // What dies here may own what it posts or retires in turn. The lock also waits for a post() or stop() that
-    // has done its work and is on its way out.
+    // What dies here may own what it posts or retires in turn. The lock also waits for a post() or
+    // stop() that has done its work and is on its way out.
     do {
         {
             std::lock_guard lock(posts_lock_);
@@ -121,7 +121,8 @@ void event_loop::stop() noexcept {
 }
 
 void event_loop::post(std::function<void()> call) {
-    // Waking under the lock keeps the loop from running the call, and dying of it, before wake() is through.
+    // Waking under the lock keeps the loop from running the call, and dying of it, before wake() is
+    // through.
     std::lock_guard lock(posts_lock_);
     const bool first = posts_.empty();
     posts_.push_back(std::move(call));

@@ -1,5 +1,6 @@
-// The portable poller: pselect(2). Its cost grows with the highest descriptor and it takes none of FD_SETSIZE or
-// above; it is for systems that have nothing better, and for proving that the rest is portable.
+// The portable poller: pselect(2). Its cost grows with the highest descriptor and it takes none of
+// FD_SETSIZE or above; it is for systems that have nothing better, and for proving that the rest is
+// portable.
 
 #include <libp/assert.h>
 #include <libp/clock.h>
@@ -127,8 +128,8 @@ class select_poller final : public poller {
 
     void swallow_wakes() noexcept {
         char bin[64];
-        // What is left after a full read ends the next wait too, which is legal. Nothing but EINTR can go
-        // wrong with a readable pipe of our own.
+        // What is left after a full read ends the next wait too, which is legal. Nothing but EINTR
+        // can go wrong with a readable pipe of our own.
         while (::read(wake_read_.get(), bin, sizeof bin) < 0 && errno == EINTR) {
         }
     }

@@ -12,8 +12,8 @@ signal_watch::signal_watch(event_loop& loop, std::initializer_list<int> signals,
 }
 
 void signal_watch::on_ready(flags<io_ready>) {
-    // One signal a turn, as the last statement: the callback may destroy this watch, and the loop calls
-    // again for what is left.
+    // One signal a turn, as the last statement: the callback may destroy this watch, and the loop
+    // calls again for what is left.
     if (const auto signal = pipe_.take()) call_(*signal);
 }
 

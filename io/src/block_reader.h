@@ -3,11 +3,12 @@
 // Reads from a descriptor into blocks whose size follows the flow. Private to io: sockets and plain
 // descriptors read alike.
 //
-// A read goes into one block: of 16 KiB to begin with, of the next larger class (64, 128, 256 KiB) after a read that
-// filled it, of the next smaller one after `patience` reads in a row that used less than a quarter of what was asked for.
-// A read that used less than a quarter of its block is copied into one of its own size, so that what a
-// consumer keeps never pins more than four times its memory, and the block goes straight
-// back to the pool's free list, where the next reader finds it warm. Between reads nothing is held.
+// A read goes into one block: of 16 KiB to begin with, of the next larger class (64, 128, 256 KiB)
+// after a read that filled it, of the next smaller one after `patience` reads in a row that used
+// less than a quarter of what was asked for. A read that used less than a quarter of its block is
+// copied into one of its own size, so that what a consumer keeps never pins more than four times
+// its memory, and the block goes straight back to the pool's free list, where the next reader finds
+// it warm. Between reads nothing is held.
 
 #include <libp/chain.h>
 #include <libp/io_result.h>

@@ -79,7 +79,8 @@ bool bridge_direction::pass_on(progress& p) {
 
 io_result bridge_direction::send_held() {
     std::size_t most = to_.max_datagram();
-    // A datagram stays one, even above the bound: then it breaks the far end, and is not quietly cut in two.
+    // A datagram stays one, even above the bound: then it breaks the far end, and is not quietly
+    // cut in two.
     if (pending_ || to_.kind() == io_kind::stream || held_.size() <= most) return to_.send(held_);
 
     chain piece;

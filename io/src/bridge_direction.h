@@ -4,15 +4,18 @@
 //
 //  -- order --
 //
-// Nothing is received while anything is held, and nothing while the far end is not writable. So at most one
-// receive's worth is ever held, in one of two places: the chain, or (spliced) the kernel pipe.
+// Nothing is received while anything is held, and nothing while the far end is not writable. So at
+// most one receive's worth is ever held, in one of two places: the chain, or (spliced) the kernel
+// pipe.
 //
 //  -- copying and splicing --
 //
 //     copying   -> splicing   two receives in a row brought bulk_receive bytes or more
-//     splicing  -> copying    a few bursts in a row brought less than that, or there is no kernel pipe to be had
+//     splicing  -> copying    a few bursts in a row brought less than that, or there is no kernel
+//                             pipe to be had
 //
-// While splicing, a kernel pipe is held only from a burst's first byte until the source has run dry.
+// While splicing, a kernel pipe is held only from a burst's first byte until the source has run
+// dry.
 //
 //  -- what it knows --
 //

@@ -3,8 +3,9 @@
 namespace libp {
 namespace {
 
-// Whether the first n bytes are whole slices. One call takes only so many slices: a short write that ends between
-// two need not mean that the descriptor is full, one that ends within a slice does.
+// Whether the first n bytes are whole slices. One call takes only so many slices: a short write
+// that ends between two need not mean that the descriptor is full, one that ends within a slice
+// does.
 bool ends_between_slices(const chain& data, std::size_t n) noexcept {
     for (std::size_t i = 0; n > 0; ++i) {
         if (data[i].size > n) return false;

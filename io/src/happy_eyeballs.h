@@ -1,7 +1,7 @@
 #pragma once
 
-// When to try which address: Happy Eyeballs (RFC 8305) without the sockets. Told what failed and what time it is, it says which
-// attempt to begin next and when to ask again.
+// When to try which address: Happy Eyeballs (RFC 8305) without the sockets. Told what failed and
+// what time it is, it says which attempt to begin next and when to ask again.
 
 #include <libp/error.h>
 #include <libp/socket_address.h>
@@ -13,13 +13,14 @@
 
 namespace libp {
 
-// Alternates between the families, beginning with the first address's; within a family the order stays.
+// Alternates between the families, beginning with the first address's; within a family the order
+// stays.
 std::vector<socket_address> interleave_families(const std::vector<socket_address>& addresses);
 
 class happy_eyeballs {
   public:
-    // `attempts` addresses to try, the first at once, each next one `stagger` after the one before or
-    // as soon as one failed.
+    // `attempts` addresses to try, the first at once, each next one `stagger` after the one before
+    // or as soon as one failed.
     happy_eyeballs(std::size_t attempts, duration stagger) noexcept
         : attempts_(attempts), stagger_(stagger) {}
 

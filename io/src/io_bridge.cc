@@ -8,8 +8,9 @@
 namespace libp {
 
 // Invariants:
-//  1. Unless it is over, the bridge waits for an edge of a pipe, or has deferred itself: a direction stops
-//     for want of `readable` or `writable`, both of which are announced, or for want of budget.
+//  1. Unless it is over, the bridge waits for an edge of a pipe, or has deferred itself: a
+//     direction stops for want of `readable` or `writable`, both of which are announced, or for
+//     want of budget.
 //  2. Once over, nothing is pumped and `done` is called by the deferred call, once.
 struct io_bridge::core {
     core(event_loop& on, std::unique_ptr<io_pipe> first, std::unique_ptr<io_pipe> second,
@@ -86,7 +87,8 @@ void io_bridge::core::work() {
     bool more_b_to_a = pump(b_to_a, spent_b_to_a);
 
     if (a->finished() && b->finished()) return finish(bridge_side::none, {});
-    // A pipe that broke may still have had something to say; it has now, or the other cannot take it.
+    // A pipe that broke may still have had something to say; it has now, or the other cannot take
+    // it.
     if (a->has(io_flag::broken) && !more_a_to_b) return finish(bridge_side::a, a->why());
     if (b->has(io_flag::broken) && !more_b_to_a) return finish(bridge_side::b, b->why());
 
@@ -124,7 +126,7 @@ void io_bridge::core::finish(bridge_side side, error why) {
     later.schedule();
 }
 
-// -- time ------------------------------------------------------------------------------------------
+// -- time -----------------------------------------------------------------------------------------
 
 bool io_bridge::core::half_closed() const noexcept {
     return a->has(io_flag::fin_wanted) || b->has(io_flag::fin_wanted);
@@ -152,7 +154,7 @@ void io_bridge::core::on_timer() {
     finish(bridge_side::none, {idle ? reason::idle_timeout : reason::linger_timeout, 0});
 }
 
-// -- the interface -----------------------------------------------------------------------------------
+// -- the interface --------------------------------------------------------------------------------
 
 io_bridge::io_bridge(event_loop& loop, std::unique_ptr<io_pipe> a, std::unique_ptr<io_pipe> b,
                      const bridge_options& options, delegate<void()> done)

@@ -13,7 +13,8 @@ namespace libp {
 
 namespace {
 
-// How soon to try a UNIX socket again whose listener has its backlog full: connect(2) does not wait there.
+// How soon to try a UNIX socket again whose listener has its backlog full: connect(2) does not wait
+// there.
 constexpr duration busy_pause = 20ms;
 
 bool is_busy(const socket_address& to, error e) noexcept {
@@ -67,9 +68,10 @@ struct io_connector::core {
     };
     void decided(attempt& a);
 
-    // Where the resolver's thread leaves its answer, and the one object here that two threads hold: the
-    // connector may be gone, and its loop with it, before the answer comes. Hence the shared_ptr, and the
-    // lock: while `home` is set its loop is alive, because whoever clears it holds the lock.
+    // Where the resolver's thread leaves its answer, and the one object here that two threads hold:
+    // the connector may be gone, and its loop with it, before the answer comes. Hence the
+    // shared_ptr, and the lock: while `home` is set its loop is alive, because whoever clears it
+    // holds the lock.
     struct mailbox {
         std::mutex lock;
         core* home = nullptr;
@@ -117,7 +119,7 @@ void io_connector::core::begin() {
     resolve();
 }
 
-// -- resolving ---------------------------------------------------------------------------------------
+// -- resolving ------------------------------------------------------------------------------------
 
 void io_connector::core::resolve() {
     box = std::make_shared<mailbox>();
@@ -139,8 +141,8 @@ void io_connector::core::deliver(const std::shared_ptr<mailbox>& box, resolver::
     std::lock_guard held(box->lock);
     if (!box->home) return;
     box->home->loop.post([box, found = std::move(found)] {
-        // Only this thread clears `home`: no lock is needed to read it here, and none may be held, because the
-        // connector may die in what follows.
+        // Only this thread clears `home`: no lock is needed to read it here, and none may be held,
+        // because the connector may die in what follows.
         if (core* home = box->home) home->resolved(found);
     });
 }
@@ -151,7 +153,7 @@ void io_connector::core::resolved(resolver::answer found) {
     try_addresses(interleave_families(*found));
 }
 
-// -- connecting --------------------------------------------------------------------------------------
+// -- connecting -----------------------------------------------------------------------------------
 
 void io_connector::core::try_addresses(std::vector<socket_address> found) {
     addresses = std::move(found);
@@ -172,7 +174,8 @@ void io_connector::core::advance() {
     next.arm(race.due());
 }
 
-// False: there is nothing more to do now. It has succeeded (and may be gone), or tries the same address again in a while.
+// False: there is nothing more to do now. It has succeeded (and may be gone), or tries the same
+// address again in a while.
 bool io_connector::core::start(std::size_t index) {
     result<unique_fd> fd = start_connect(addresses[index], options.socket);
     if (!fd && is_busy(addresses[index], fd.error())) {
@@ -184,7 +187,8 @@ bool io_connector::core::start(std::size_t index) {
         race.failed(index, fd.error());
         return true;
     }
-    // On this machine the other end has answered before connect(2) returns: no need to wait to be told.
+    // On this machine the other end has answered before connect(2) returns: no need to wait to be
+    // told.
     if (addresses[index].is_loopback() && is_connected(fd->get())) {
         succeed(index, *std::move(fd));
         return false;
@@ -211,12 +215,12 @@ void io_connector::core::decided(attempt& a) {
     advance();
 }
 
-// -- the end -------------------------------------------------------------------------------------------
+// -- the end --------------------------------------------------------------------------------------
 
 void io_connector::core::succeed(std::size_t index, unique_fd fd) {
     connected = addresses[index];
-    // Options are refinements: a connection that cannot have them works without, and one that is dead
-    // already says so when it is first used.
+    // Options are refinements: a connection that cannot have them works without, and one that is
+    // dead already says so when it is first used.
     tcp_options wanted = options.tcp;
     // A peer on this machine cannot vanish without the kernel saying so.
     if (connected.is_loopback()) wanted.keepalive_idle = duration{0};
@@ -237,7 +241,7 @@ void io_connector::core::finish(result<std::unique_ptr<io_pipe>> outcome) {
     call(std::move(outcome));
 }
 
-// -- the interface -----------------------------------------------------------------------------------
+// -- the interface --------------------------------------------------------------------------------
 
 io_connector::io_connector(event_loop& loop, resolver& names, const endpoint& to,
                            const connector_options& options, done call)

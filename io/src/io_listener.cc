@@ -21,7 +21,8 @@ io_listener::io_listener(event_loop& loop, unique_fd fd, accepted on_accept,
       trouble_(trouble),
       retry_(loop, delegate<void()>::to<&io_listener::on_retry>(*this)),
       retry_pause_(first_pause) {
-    // The owner is not to be called from here: if watching failed, it fails once more in the loop and is reported.
+    // The owner is not to be called from here: if watching failed, it fails once more in the loop
+    // and is reported.
     if (watch()) {
         paused_.set(pause_reason::resources);
         retry_.arm_in(duration{0});
@@ -55,8 +56,8 @@ error io_listener::watch() {
 }
 
 void io_listener::on_ready(flags<io_ready>) {
-    // One, as a rule: to ask for a second that is not there costs as much as to accept it. A queue that is found again in
-    // the very next turn is emptied by ever larger bites.
+    // One, as a rule: to ask for a second that is not there costs as much as to accept it. A queue
+    // that is found again in the very next turn is emptied by ever larger bites.
     burst_ = loop_.turns() == ready_in_ + 1 ? std::min(2 * burst_, most_per_turn) : 1;
     ready_in_ = loop_.turns();
     for (int i = 0; i < burst_ && paused_.none(); ++i) {

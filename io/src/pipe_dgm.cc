@@ -94,7 +94,8 @@ io_result dgm_pipe::recv(chain& to, std::size_t) {
     return io_result::fin();
 }
 
-// Whether all of the next datagram is here. Reads its length first; one above the bound breaks the pipe.
+// Whether all of the next datagram is here. Reads its length first; one above the bound breaks the
+// pipe.
 bool dgm_pipe::whole_datagram() {
     if (!have_length_) {
         std::uint8_t head[varint_max_size];
@@ -113,15 +114,16 @@ bool dgm_pipe::whole_datagram() {
     return in_.size() >= length_;
 }
 
-// All that came is what a server that speaks TLS says to one that does not: as datagrams it is one that was cut.
+// All that came is what a server that speaks TLS says to one that does not: as datagrams it is one
+// that was cut.
 bool dgm_pipe::is_tls_alert() const noexcept {
     std::uint8_t said[sizeof tls_alert - 1] = {};
     return fresh_ && have_length_ && length_ == tls_alert[0] && in_.size() == sizeof said &&
            in_.copy_out(said) == sizeof said && std::equal(said, said + 5, tls_alert + 1);
 }
 
-// The first datagram, of that size, is how a TLS client begins: a handshake record (22, its "length"), of some version 3.x, that holds
-// all of a ClientHello (1).
+// The first datagram, of that size, is how a TLS client begins: a handshake record (22, its
+// "length"), of some version 3.x, that holds all of a ClientHello (1).
 bool dgm_pipe::is_tls_greeting(std::size_t size) const noexcept {
     std::uint8_t said[8] = {};
     return size == 22 && in_.copy_out(said) == sizeof said && said[0] == 3 && said[1] <= 3 &&
@@ -131,7 +133,8 @@ bool dgm_pipe::is_tls_greeting(std::size_t size) const noexcept {
 // Receives from below until there is a whole datagram, or no more for now, or for ever.
 void dgm_pipe::pull() {
     while (input_ == input::open && !whole_datagram() && input_ == input::open) {
-        // Until its length is here a datagram may be as long as any; where it is, all that came lies in it, and it is not whole.
+        // Until its length is here a datagram may be as long as any; where it is, all that came
+        // lies in it, and it is not whole.
         const std::size_t body = have_length_ ? length_ : options_.max_datagram;
         const std::size_t wanted = dgm_memory(body) - in_.size();
         const io_result r = lower_->recv(in_, std::min(wanted, read_size));
@@ -230,7 +233,8 @@ void dgm_pipe::fail_with(error e) {
     state_.break_with(is_tls ? error{reason::tls_wanted} : e);
 }
 
-// This pipe breaks by itself: the lower one is reset, so that the peer sees it, and nothing more is received.
+// This pipe breaks by itself: the lower one is reset, so that the peer sees it, and nothing more is
+// received.
 void dgm_pipe::give_up(error e) {
     fail_with(e);
     in_.clear();

@@ -136,8 +136,8 @@ io_result fd_pipe::send(chain& from) {
 
 void fd_pipe::send_fin() {
     if (has(io_flag::broken) || has(io_flag::fin_wanted)) return;
-    // A socket may be held open by others, who would keep it from ending. On anything else this fails,
-    // and closing is all there is.
+    // A socket may be held open by others, who would keep it from ending. On anything else this
+    // fails, and closing is all there is.
     static_cast<void>(shutdown_write(out_.get()));
     close_output();
     state_.raise(io_flag::fin_wanted | io_flags(io_flag::fin_sent));
@@ -165,7 +165,8 @@ void fd_pipe::on_output(flags<io_ready>) {
 
 void fd_pipe::close_input() noexcept {
     in_watch_.close();
-    // The flag is a courtesy to whoever else has the file open; if that fails there is nobody to tell.
+    // The flag is a courtesy to whoever else has the file open; if that fails there is nobody to
+    // tell.
     if (in_ && restore_in_) static_cast<void>(set_nonblocking(in_.get(), false));
     in_.reset();
 }
@@ -181,7 +182,8 @@ void fd_pipe::close_both() noexcept {
     close_input();
 }
 
-// A TCP connection is reset, as who closes the last of its descriptors finds it said; on anything else that says nothing.
+// A TCP connection is reset, as who closes the last of its descriptors finds it said; on anything
+// else that says nothing.
 void fd_pipe::cut() noexcept {
     for (const unique_fd* fd : {&in_, &out_})
         if (*fd) reset_on_close(fd->get(), true);

@@ -8,10 +8,11 @@
 namespace libp {
 namespace {
 
-// One end, and the direction towards it: what the peer sent and this end has not yet received is in its inbox.
+// One end, and the direction towards it: what the peer sent and this end has not yet received is in
+// its inbox.
 //
-// Calls of one end change the levels of the other, whose handler is then called by its own deferred call: nobody's
-// handler runs inside somebody's send().
+// Calls of one end change the levels of the other, whose handler is then called by its own deferred
+// call: nobody's handler runs inside somebody's send().
 class memory_pipe final : public io_pipe {
   public:
     memory_pipe(event_loop& loop, const memory_pair_options& options)

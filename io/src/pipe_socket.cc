@@ -83,14 +83,14 @@ io_result socket_pipe::recv_spliced(splice_pipe& to, std::size_t max) {
     const std::size_t held = to.held();
     const std::size_t want = std::min(max, to.capacity() - std::min(to.capacity(), held));
     const io_result r = to.fill(fd_.get(), max);
-    // A kernel pipe counts pages, not bytes: with bytes in it, it may be the one that is full. Then the socket
-    // is not known to be empty, and watching it would only spin.
+    // A kernel pipe counts pages, not bytes: with bytes in it, it may be the one that is full. Then
+    // the socket is not known to be empty, and watching it would only spin.
     if (r.status == io_status::again && held > 0) return r;
     return received(r, r.bytes < want);
 }
 
-// What a receive means for the flags. On a broken pipe this is what the kernel still had from before the break; its end
-// must not pass for a FIN: the system answers 0 once its error was taken.
+// What a receive means for the flags. On a broken pipe this is what the kernel still had from
+// before the break; its end must not pass for a FIN: the system answers 0 once its error was taken.
 io_result socket_pipe::received(io_result r, bool emptied) {
     const bool was_broken = has(io_flag::broken);
     if (r.ok()) {

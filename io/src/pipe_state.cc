@@ -23,7 +23,8 @@ void pipe_state::attach(io_handler handler) noexcept {
 }
 
 void pipe_state::raise(io_flags bits) noexcept {
-    // Nothing may be sent once a FIN was asked for, or the pipe broke: kept here, once for all pipes.
+    // Nothing may be sent once a FIN was asked for, or the pipe broke: kept here, once for all
+    // pipes.
     const io_flags final_for_sending = io_flag::fin_wanted | io_flags(io_flag::broken);
     if (((levels_ | bits) & final_for_sending).any()) {
         lower(io_flag::writable);
@@ -52,7 +53,8 @@ void pipe_state::break_with(error e) noexcept {
 }
 
 void pipe_state::deliver() {
-    // A call that the handler made on another pipe may lead back here; what rose waits for the deferred call.
+    // A call that the handler made on another pipe may lead back here; what rose waits for the
+    // deferred call.
     if (inside_ || !handler_ || pending_.none()) return;
     later_.cancel();
     const io_flags risen = std::exchange(pending_, io_flags{});

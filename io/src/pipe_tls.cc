@@ -105,7 +105,7 @@ tls_pipe::tls_pipe(event_loop& loop, std::unique_ptr<io_pipe> lower,
     follow_lower();
 }
 
-// -- the handshake ----------------------------------------------------------------------------------
+// -- the handshake --------------------------------------------------------------------------------
 
 void tls_pipe::shake() {
     allow_reading();
@@ -141,7 +141,7 @@ void tls_pipe::refuse(error e) {
     connection_.credentials().refused(r);
 }
 
-// -- recv -------------------------------------------------------------------------------------------
+// -- recv -----------------------------------------------------------------------------------------
 
 io_result tls_pipe::recv(chain& to, std::size_t max) {
     check(max > 0, "recv of nothing");
@@ -217,7 +217,7 @@ void tls_pipe::stop_input(outcome why) {
     fail_with(wire_.why_ended());
 }
 
-// -- send -------------------------------------------------------------------------------------------
+// -- send -----------------------------------------------------------------------------------------
 
 io_result tls_pipe::send(chain& from) {
     if (has(io_flag::broken)) return io_result::broken(why());
@@ -288,7 +288,7 @@ void tls_pipe::drain_lower() {
     grace_over_ = true;
 }
 
-// -- events from below ------------------------------------------------------------------------------
+// -- events from below ----------------------------------------------------------------------------
 
 void tls_pipe::on_lower(io_flags) {
     follow_lower();
@@ -325,8 +325,8 @@ void tls_pipe::follow_lower() {
     if (!has(io_flag::broken)) settle();
 }
 
-// The pipe below broke. What it still has, and what is here, can be received; nothing can be sent. That does not matter where
-// all was said both ways.
+// The pipe below broke. What it still has, and what is here, can be received; nothing can be sent.
+// That does not matter where all was said both ways.
 void tls_pipe::fail_with(error e) {
     if (has(io_flag::broken)) return;
     if (close_came_ && close_went_ && wire_.unsent() == 0 && lower().has(io_flag::fin_sent))
@@ -342,7 +342,8 @@ void tls_pipe::fail_with(error e) {
     state_.break_with(e);
 }
 
-// This pipe breaks by itself: the peer gets the alert that says so, if it takes it, and sees the pipe below break.
+// This pipe breaks by itself: the peer gets the alert that says so, if it takes it, and sees the
+// pipe below break.
 void tls_pipe::give_up(error e) {
     if (has(io_flag::broken)) return;
     // It may fail: the pipe below is reset next in any case.

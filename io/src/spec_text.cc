@@ -21,7 +21,8 @@ int hex_digit(char c) noexcept {
     return -1;
 }
 
-// How many insertions, deletions, replacements and swaps of neighbours turn one word into the other.
+// How many insertions, deletions, replacements and swaps of neighbours turn one word into the
+// other.
 std::size_t edit_distance(std::string_view a, std::string_view b) {
     std::vector<std::size_t> before(b.size() + 1), last(b.size() + 1), row(b.size() + 1);
     for (std::size_t j = 0; j <= b.size(); ++j)

@@ -11,7 +11,7 @@ namespace libp {
 
 namespace {
 
-// -- what option values may be ----------------------------------------------------------------------
+// -- what option values may be --------------------------------------------------------------------
 
 constexpr std::uint64_t largest_datagram = 1024 * mib;
 
@@ -49,7 +49,7 @@ bool is_source(std::string_view value) {
     return parse_source(value).has_value();
 }
 
-// -- the layers ---------------------------------------------------------------------------------------
+// -- the layers -----------------------------------------------------------------------------------
 
 std::unique_ptr<io_pipe> put_dgm(event_loop& loop, std::unique_ptr<io_pipe> lower,
                                  const layer_spec& spec, const stack_tls&) {

@@ -92,7 +92,7 @@ std::string unknown_layer(std::string_view name) {
     return "unknown layer " + quote_word(name) + meant(name, known);
 }
 
-// -- shorthands ---------------------------------------------------------------------------------------
+// -- shorthands -----------------------------------------------------------------------------------
 
 bool stack_parser::parse_shorthand() {
     piece whole{text_};
@@ -118,7 +118,7 @@ bool stack_parser::parse_shorthand() {
     return true;
 }
 
-// -- stacks -------------------------------------------------------------------------------------------
+// -- stacks ---------------------------------------------------------------------------------------
 
 bool stack_parser::parse_layers() {
     if (std::size_t at = text_.find('^'); at != std::string_view::npos)
@@ -257,8 +257,8 @@ bool stack_parser::unescape(piece part, std::string& out) {
     return true;
 }
 
-// Each filter stands on what the one below it offers; a base offers a stream. None stands there twice: programs ask for a filter's options
-// by its name, and would take one's for the other's.
+// Each filter stands on what the one below it offers; a base offers a stream. None stands there
+// twice: programs ask for a filter's options by its name, and would take one's for the other's.
 bool stack_parser::check_order(const std::vector<piece>& parts) {
     io_kind below = io_kind::stream;
     for (std::size_t i = spec_.filters.size(); i-- > 0;) {

@@ -62,8 +62,8 @@ tls_connection::outcome tls_connection::shake() {
     return result == 1 ? outcome::done : outcome_of(result);
 }
 
-// A server with a certificate in the place of the key has none of our trust, nor has whoever guesses nobody's key: let that not
-// hang on one check.
+// A server with a certificate in the place of the key has none of our trust, nor has whoever
+// guesses nobody's key: let that not hang on one check.
 bool tls_connection::trusts() const {
     if (!notes_.by.uses_keys()) return true;
     return call().SSL_session_reused(ssl_) == 1 && (is_client() || notes_.key_known);

@@ -1,8 +1,10 @@
 #pragma once
 
-// One connection as OpenSSL has it: plain bytes on this side, the pipe below (tls_wire) on the other. Private to io.
+// One connection as OpenSSL has it: plain bytes on this side, the pipe below (tls_wire) on the
+// other. Private to io.
 //
-// It takes one step at a time and says what came of it. What that means for a pipe's flags is the pipe's business (pipe_tls.cc).
+// It takes one step at a time and says what came of it. What that means for a pipe's flags is the
+// pipe's business (pipe_tls.cc).
 
 #include <libp/chain.h>
 
@@ -15,7 +17,8 @@ namespace libp {
 
 class tls_connection {
   public:
-    // wait: nothing more is to be had before something comes from below. closed: the peer said close_notify.
+    // wait: nothing more is to be had before something comes from below. closed: the peer said
+    // close_notify.
     enum class outcome : std::uint8_t { done, wait, closed, failed };
 
     // `wire` outlives it. Client: `name` as tls_pipe_options has it.
@@ -40,7 +43,8 @@ class tls_connection {
     outcome decrypt(block_pool& blocks, std::size_t room, chain& to);
     // Bytes that are decrypted and wait for decrypt().
     std::size_t pending() const noexcept;
-    // Off the front of `from`, in records as full as they can be, until as much as `batch` waits on the wire.
+    // Off the front of `from`, in records as full as they can be, until as much as `batch` waits on
+    // the wire.
     outcome encrypt(chain& from, std::size_t batch);
     // Says close_notify.
     outcome close();

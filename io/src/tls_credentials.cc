@@ -24,7 +24,8 @@ bool read_keys(const std::string& file, std::vector<tls_key>& to, tls_fault& wro
         wrong = tls_unreadable(file, trouble ? trouble.value() : EISDIR);
         return false;
     }
-    // A file that is another user's may be let in by its group: that is how a service is given a key.
+    // A file that is another user's may be let in by its group: that is how a service is given a
+    // key.
     using std::filesystem::perms;
     const perms strangers =
         owns_file(file) ? perms::group_all | perms::others_all : perms::others_all;

@@ -8,7 +8,8 @@
 
 namespace libp {
 
-// How a record begins (RFC 8446 section 5.1): change_cipher_spec, alert, handshake or application_data, then a version 3.x.
+// How a record begins (RFC 8446 section 5.1): change_cipher_spec, alert, handshake or
+// application_data, then a version 3.x.
 constexpr bool is_tls_record(const std::uint8_t (&front)[2]) noexcept {
     return front[0] >= 20 && front[0] <= 23 && front[1] == 3;
 }

@@ -11,15 +11,15 @@ namespace {
 
 using openssl::functions;
 
-// AES-128 first: a byte of it costs less than of any other where the processor knows AES. Those of shared keys are the ones
-// whose hash is SHA-256: a key belongs to one hash.
+// AES-128 first: a byte of it costs less than of any other where the processor knows AES. Those of
+// shared keys are the ones whose hash is SHA-256: a key belongs to one hash.
 constexpr const char* suites =
     "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
 constexpr const char* key_suites = "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256";
 constexpr unsigned char key_cipher[] = {0x13, 0x01};  // TLS_AES_128_GCM_SHA256
 constexpr unsigned char session_scope[] = {'l', 'i', 'b', 'p'};
 
-// -- what OpenSSL calls back ------------------------------------------------------------------------
+// -- what OpenSSL calls back ----------------------------------------------------------------------
 
 int no_password(char*, int, int, void*) {
     return 0;  // rather than to ask at the terminal
@@ -66,7 +66,8 @@ std::optional<tls_pin> pin_of(const functions& call, x509_st* certificate) {
     return pin;
 }
 
-// In the place of OpenSSL's own verification, which it may go on to: here the certificate is at hand whether it will do or not.
+// In the place of OpenSSL's own verification, which it may go on to: here the certificate is at
+// hand whether it will do or not.
 int verify_certificate(x509_store_ctx_st* chain, void*) {
     tls_notes& notes = tls_call_scope::current();
     const functions& call = notes.by.call();
@@ -103,8 +104,8 @@ int use_key(ssl_st* connection, const evp_md_st*, const unsigned char** id, std:
     return 1;
 }
 
-// Server. An id that nobody has stands for a key that nobody has: what a stranger is told is the same, so that he does not learn which
-// ids there are.
+// Server. An id that nobody has stands for a key that nobody has: what a stranger is told is the
+// same, so that he does not learn which ids there are.
 int find_key(ssl_st* connection, const unsigned char* id, std::size_t id_size,
              ssl_session_st** found) {
     tls_notes& notes = tls_call_scope::current();
@@ -140,7 +141,7 @@ long transport_control(bio_st*, int what, long, void*) {
     return 0;
 }
 
-// -- the settings -----------------------------------------------------------------------------------
+// -- the settings ---------------------------------------------------------------------------------
 
 // Builds one ssl_ctx. Every step returns false once `fault` is set.
 class settings_builder {
@@ -210,7 +211,8 @@ bool settings_builder::set_up() {
                                      "session id"));
 }
 
-// No certificate may take the place of the key: the server has none, and the client trusts nobody's.
+// No certificate may take the place of the key: the server has none, and the client trusts
+// nobody's.
 bool settings_builder::take_keys() {
     if (options_.server) {
         call_.SSL_CTX_set_psk_find_session_callback(made_, find_key);

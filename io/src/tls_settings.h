@@ -1,6 +1,7 @@
 #pragma once
 
-// What OpenSSL is told once for all connections of a tls_credentials, and what its callbacks learn of one connection. Private to io.
+// What OpenSSL is told once for all connections of a tls_credentials, and what its callbacks learn
+// of one connection. Private to io.
 
 #include <libp/tls_credentials.h>
 
@@ -34,8 +35,8 @@ struct tls_notes {
     bool key_known = false;
 };
 
-// Around every call that may call back: some of OpenSSL's callbacks are given nothing that leads to our object, so the
-// connection that this thread is inside of is noted here.
+// Around every call that may call back: some of OpenSSL's callbacks are given nothing that leads to
+// our object, so the connection that this thread is inside of is noted here.
 class tls_call_scope {
   public:
     explicit tls_call_scope(tls_notes& notes) noexcept : outer_(std::exchange(current_, &notes)) {}

@@ -1,10 +1,10 @@
 #pragma once
 
-// The pipe below a TLS connection as OpenSSL sees it: what came from there and is not decrypted yet, and what is encrypted and
-// has not left. Private to io.
+// The pipe below a TLS connection as OpenSSL sees it: what came from there and is not decrypted
+// yet, and what is encrypted and has not left. Private to io.
 //
-// Datagrams below are a stream to it: each is sent as full as it may be, and what comes in them is strung together. One without a byte
-// is no part of any stream and counts as an end by a break.
+// Datagrams below are a stream to it: each is sent as full as it may be, and what comes in them is
+// strung together. One without a byte is no part of any stream and counts as an end by a break.
 
 #include <libp/event_loop.h>
 #include <libp/io_pipe.h>
@@ -30,8 +30,8 @@ class tls_wire final : public tls_transport {
     bool ended() const override { return over_; }
     // Reads once from below, if there is anything and it is allowed.
     void refill();
-    // So much may be read until this is said again: of what means nothing to the consumer (key updates, alerts) OpenSSL would read and
-    // work through as much as the peer cares to send.
+    // So much may be read until this is said again: of what means nothing to the consumer (key
+    // updates, alerts) OpenSSL would read and work through as much as the peer cares to send.
     void allow(std::size_t size) noexcept { allowed_ = size; }
     std::size_t received() const noexcept { return in_.size(); }
     bool more_at_hand() const noexcept {

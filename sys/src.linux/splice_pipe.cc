@@ -12,8 +12,8 @@ namespace libp {
 
 namespace {
 
-// Below this, splicing costs more than copying. It is also what a new kernel pipe holds, unless its owner
-// is past fs.pipe-user-pages-soft and gets a stunted one.
+// Below this, splicing costs more than copying. It is also what a new kernel pipe holds, unless its
+// owner is past fs.pipe-user-pages-soft and gets a stunted one.
 constexpr std::size_t least_capacity = 64 * 1024;
 
 std::size_t capacity_of(fd_type pipe) noexcept {
@@ -21,7 +21,8 @@ std::size_t capacity_of(fd_type pipe) noexcept {
     return now > 0 ? static_cast<std::size_t>(now) : 0;
 }
 
-// Asks for `wanted`, then for half of that and so on until the system agrees or the pipe has as much already.
+// Asks for `wanted`, then for half of that and so on until the system agrees or the pipe has as
+// much already.
 std::size_t enlarge(fd_type pipe, std::size_t wanted) noexcept {
     const std::size_t had = capacity_of(pipe);
     for (std::size_t size = wanted; size > had; size /= 2)
@@ -55,8 +56,9 @@ io_result splice_pipe::fill(fd_type from, std::size_t max) noexcept {
     if (n == 0) return io_result::again();
     const ssize_t moved =
         uninterrupted([&] { return splice(from, nullptr, write_end_.get(), nullptr, n, how); });
-    // The pipe may be full before `capacity_`: every fragment of a packet takes a whole slot. Then, as
-    // with an empty socket, the kernel says EAGAIN, and held() > 0 tells the caller to drain first.
+    // The pipe may be full before `capacity_`: every fragment of a packet takes a whole slot. Then,
+    // as with an empty socket, the kernel says EAGAIN, and held() > 0 tells the caller to drain
+    // first.
     if (moved < 0) return failed();
     if (moved == 0) return io_result::fin();
     held_ += static_cast<std::size_t>(moved);

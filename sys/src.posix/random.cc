@@ -9,7 +9,8 @@
 namespace libp {
 
 void fill_random(mutable_bytes out) noexcept {
-    // Opened at the first call and kept: a later one may come when the process is out of descriptors.
+    // Opened at the first call and kept: a later one may come when the process is out of
+    // descriptors.
     static const unique_fd source(
         uninterrupted([] { return open("/dev/urandom", O_RDONLY | O_CLOEXEC); }));
     check(bool(source), "/dev/urandom cannot be opened");

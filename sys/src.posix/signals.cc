@@ -17,11 +17,11 @@ namespace {
 
 constexpr int most_signals = 128;
 
-// The one place in the program with global state, because a signal handler has nothing else to look at
-// and the dispositions it stands for are the process's own.
+// The one place in the program with global state, because a signal handler has nothing else to look
+// at and the dispositions it stands for are the process's own.
 //
-// Invariant: the pipe holds one byte for every `waiting` signal, so it never overflows, however often
-// a signal that is not being taken is repeated.
+// Invariant: the pipe holds one byte for every `waiting` signal, so it never overflows, however
+// often a signal that is not being taken is repeated.
 struct dispositions {
     std::atomic<fd_type> write_end{no_fd};
     std::array<std::atomic<bool>, most_signals> waiting{};
@@ -41,7 +41,8 @@ static void catch_signal(int number) {
     const auto byte = static_cast<unsigned char>(number);
     if (!now.waiting[byte].exchange(true)) {
         const fd_type to = now.write_end.load();
-        // The pipe has room (the invariant). If the write fails all the same, the next signal tries again.
+        // The pipe has room (the invariant). If the write fails all the same, the next signal tries
+        // again.
         if (uninterrupted([&] { return write(to, &byte, 1); }) != 1) now.waiting[byte] = false;
     }
     errno = saved;

@@ -46,7 +46,8 @@ error remove_left_over(const socket_address& at) {
     const std::string path = at.path();
     if (path.empty() || path[0] == '@') return in_use;
 
-    // Of another type, so that whoever listens there is not connected to: that is EPROTOTYPE. A server of one connection would take it for the one.
+    // Of another type, so that whoever listens there is not connected to: that is EPROTOTYPE. A
+    // server of one connection would take it for the one.
     const unique_fd probe = open_socket(AF_UNIX, SOCK_DGRAM);
     if (!probe) return last_error();
     if (connect_to(probe.get(), at) == 0) return in_use;
@@ -95,8 +96,8 @@ accept_result accept_from(fd_type listener) {
 #if EWOULDBLOCK != EAGAIN
         case EWOULDBLOCK:
 #endif
-        // It was there and went away, or the network did. Linux hands such errors of the new connection to
-        // accept(2); the listener itself is well.
+        // It was there and went away, or the network did. Linux hands such errors of the new
+        // connection to accept(2); the listener itself is well.
         case ECONNABORTED:
         case ECONNRESET:
         case EPROTO:

@@ -141,7 +141,8 @@ socket_address socket_address::from_raw(const sockaddr* raw, std::size_t size) n
             }
             break;
         case AF_UNIX: {
-            // An abstract name is all of `size`; a path ends at its zero, which `size` may or may not count.
+            // An abstract name is all of `size`; a path ends at its zero, which `size` may or may
+            // not count.
             auto un = load<sockaddr_un>(raw, size);
             const std::size_t given =
                 std::min(std::max(size, path_offset) - path_offset, path_room);

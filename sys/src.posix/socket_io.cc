@@ -71,8 +71,8 @@ io_result sent(ssize_t n) noexcept {
     return n >= 0 ? io_result::moved(static_cast<std::size_t>(n)) : failed();
 }
 
-// A terminal that hung up fails with EIO; so does a bad disk, which must not be taken for an end. Asking
-// isatty(3) would not do, it fails on a terminal that hung up.
+// A terminal that hung up fails with EIO; so does a bad disk, which must not be taken for an end.
+// Asking isatty(3) would not do, it fails on a terminal that hung up.
 bool hung_up(fd_type fd) noexcept {
     if (errno != EIO) return false;
     struct stat file {};

@@ -66,7 +66,8 @@ void close_with_reset(unique_fd fd) noexcept {
 
 void reset_on_close(fd_type fd, bool on) noexcept {
     const linger at_once{.l_onoff = on, .l_linger = 0};
-    // Fails only for what is no socket or has no connection any more: then there is nothing to reset.
+    // Fails only for what is no socket or has no connection any more: then there is nothing to
+    // reset.
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 

@@ -2,7 +2,8 @@
 
 namespace libp {
 
-// POSIX has nothing that moves bytes without copying them. make() says so, hence the rest is never reached.
+// POSIX has nothing that moves bytes without copying them. make() says so, hence the rest is never
+// reached.
 
 result<splice_pipe> splice_pipe::make(std::size_t) {
     return error{reason::unsupported};

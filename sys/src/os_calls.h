@@ -1,10 +1,12 @@
 #pragma once
 
-// The calls that differ between POSIX.1-2008 and a system that does better: sys/src.posix/os_calls.cc has the
-// plain versions, sys/src.$OS/os_calls.cc replaces them. Everything else in the POSIX sources is the same on both.
+// The calls that differ between POSIX.1-2008 and a system that does better:
+// sys/src.posix/os_calls.cc has the plain versions, sys/src.$OS/os_calls.cc replaces them.
+// Everything else in the POSIX sources is the same on both.
 //
-// A call that returns descriptors returns them non-blocking and close-on-exec, or empty with errno set.
-// POSIX has to set the flags in a second step, so there a fork in another thread may leak one; Linux sets them at birth.
+// A call that returns descriptors returns them non-blocking and close-on-exec, or empty with errno
+// set. POSIX has to set the flags in a second step, so there a fork in another thread may leak one;
+// Linux sets them at birth.
 
 #include <libp/error.h>
 #include <libp/fd.h>
@@ -19,7 +21,8 @@
 
 namespace libp {
 
-// Calls again for as long as a signal handler got in the way. Not for connect(2), which goes on by itself.
+// Calls again for as long as a signal handler got in the way. Not for connect(2), which goes on by
+// itself.
 template <class Call>
 auto uninterrupted(Call call) noexcept {
     for (;;) {
@@ -37,7 +40,8 @@ std::pair<unique_fd, unique_fd> open_socket_pair() noexcept;
 // Read end, write end.
 std::pair<unique_fd, unique_fd> open_pipe() noexcept;
 
-// Binds outgoing packets to an interface. Errors: unsupported, permission, invalid (no such interface).
+// Binds outgoing packets to an interface. Errors: unsupported, permission, invalid (no such
+// interface).
 error bind_to_device(fd_type fd, const std::string& device) noexcept;
 // TCP_USER_TIMEOUT, TCP_NOTSENT_LOWAT and TCP_RTO_MAX_MS; nothing where there are none.
 error set_user_timeout(fd_type fd, duration timeout) noexcept;

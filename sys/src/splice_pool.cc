@@ -5,8 +5,8 @@ namespace libp {
 
 namespace {
 
-// Enough that flows which fill and empty in turn do not open pipes all the time; no more, as idle pipes
-// count against the user's pages too.
+// Enough that flows which fill and empty in turn do not open pipes all the time; no more, as idle
+// pipes count against the user's pages too.
 constexpr std::size_t most_idle = 8;
 
 }  // namespace

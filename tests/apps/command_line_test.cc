@@ -11,7 +11,8 @@
 #include <regex>
 #include <tuple>
 
-// The command lines of tcp-proxy and tcp-striper as people type them: what is printed, and the status.
+// The command lines of tcp-proxy and tcp-striper as people type them: what is printed, and the
+// status.
 
 namespace libp::app {
 namespace {

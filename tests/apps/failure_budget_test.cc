@@ -30,7 +30,8 @@ socket_address nth(int n) {
 
 const instant start{1000s};
 
-// Where nobody else is, one has what there is for newcomers and for all: 8, and 256 less what those cost.
+// Where nobody else is, one has what there is for newcomers and for all: 8, and 256 less what those
+// cost.
 TEST(failure_budget, so_many_of_one_address_fail_and_no_more) {
     failure_budget door;
     const socket_address a = address("192.0.2.1:1000"), same = address("192.0.2.1:2000");

@@ -90,7 +90,7 @@ TEST_P(relay_test, serves_many_one_after_the_other_and_at_once) {
 INSTANTIATE_TEST_SUITE_P(kinds, relay_test, testing::Values("raw", "dgm"),
                          [](const auto& of) { return std::string(of.param); });
 
-// -- the life of a connection, and of the program -----------------------------------------------------
+// -- the life of a connection, and of the program -------------------------------------------------
 
 TEST(tcp_proxy, logs_a_line_for_each_connection) {
     test_listener target;
@@ -316,10 +316,10 @@ TEST(tcp_proxy, logs_json_when_asked) {
     EXPECT_TRUE(line.ends_with("}")) << line;
 }
 
-// -- limits -----------------------------------------------------------------------------------------------
+// -- limits ---------------------------------------------------------------------------------------
 
-// More clients than there are descriptors: those that fit are served, the rest wait without costing anything, and
-// each is served in its turn.
+// More clients than there are descriptors: those that fit are served, the rest wait without costing
+// anything, and each is served in its turn.
 TEST(tcp_proxy, a_hundred_clients_on_64_descriptors) {
     test_listener target;
     spawn_options options = proxy_with({"-r", "127.0.0.1:0", target.address()});
@@ -337,7 +337,8 @@ TEST(tcp_proxy, a_hundred_clients_on_64_descriptors) {
         servers.push_back(target.accept());
         ASSERT_TRUE(servers.back().is_open()) << i;
     }
-    // Twenty questions wake the loop twenty times; a loop that spins on what it cannot accept turns all the time.
+    // Twenty questions wake the loop twenty times; a loop that spins on what it cannot accept turns
+    // all the time.
     std::uint64_t first = turns_of(proxy), last = first;
     for (int i = 0; i < 20; ++i)
         last = turns_of(proxy);

@@ -1,6 +1,7 @@
 #pragma once
 
-// A program under test, run as its users run it: a process with its own descriptors, limits and signals.
+// A program under test, run as its users run it: a process with its own descriptors, limits and
+// signals.
 //
 //     spawned_program proxy({.program = "tcp-proxy", .arguments = {"-r", "127.0.0.1:0", target}});
 //     std::string address = proxy.wait_announced();
@@ -8,7 +9,8 @@
 //     proxy.signal(SIGTERM);
 //     EXPECT_EQ(proxy.wait_exit(), 0);
 //
-// Every wait ends after `test_patience` at the latest. A child that is still there when its object dies is killed, by pid.
+// Every wait ends after `test_patience` at the latest. A child that is still there when its object
+// dies is killed, by pid.
 
 #include <chrono>
 #include <cstddef>

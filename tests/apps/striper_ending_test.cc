@@ -20,7 +20,8 @@ TEST_F(striper_test, the_server_drains_while_its_stream_goes_on) {
     EXPECT_EQ(end_of(*near_), "ok");
 }
 
-// A stdout that was closed takes no more than one that is full: what came is lost, and that is no success.
+// A stdout that was closed takes no more than one that is full: what came is lost, and that is no
+// success.
 TEST(tcp_striper, an_answer_that_cannot_be_written_is_no_success) {
     for (const std::string where : {">&-", "> /dev/full"}) {
         test_listener target;

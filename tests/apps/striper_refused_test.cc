@@ -1,4 +1,5 @@
-// A server that will not have a client says why, and a client that was to be of use once ends by it.
+// A server that will not have a client says why, and a client that was to be of use once ends by
+// it.
 
 #include <apps/striper_pair.h>
 #include <libp/block.h>

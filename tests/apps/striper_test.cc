@@ -278,8 +278,8 @@ TEST(tcp_striper, relays_when_nothing_else_is_said) {
     EXPECT_NE(bare.output.find("connects  tcp 127.0.0.1:22,"), std::string::npos);
 }
 
-// A server that listens twice is one server: what comes in at either belongs to one session. Both ends' tables
-// call a path by the name that the client gave it.
+// A server that listens twice is one server: what comes in at either belongs to one session. Both
+// ends' tables call a path by the name that the client gave it.
 TEST(tcp_striper, several_paths_lead_to_one_session) {
     test_listener target;
     spawned_program far(striper_with({"-s", "127.0.0.1:0", "-s", "127.0.0.1:0", target.address()}));

@@ -1,4 +1,5 @@
-// Targets that the client chooses: asked for with --target, let through or refused by the server's rules.
+// Targets that the client chooses: asked for with --target, let through or refused by the server's
+// rules.
 
 #include <apps/spawned_program.h>
 #include <apps/test_socket.h>
@@ -182,7 +183,8 @@ TEST(target, a_one_shot_session_exits_with_77_or_why_there_is_no_connection) {
     EXPECT_EQ(once.wait_exit(), 77);
 }
 
-// A peer that is not our client may say anything: the stream is refused, the session lives, the log stays one line a connection.
+// A peer that is not our client may say anything: the stream is refused, the session lives, the log
+// stays one line a connection.
 TEST(target, text_that_is_no_target_costs_that_stream_alone) {
     test_listener inside;
     spawned_program far(chosen::with({"-s", "127.0.0.1:0"}, {"--allow", inside.address()}));
@@ -224,7 +226,7 @@ TEST(target, text_that_is_no_target_costs_that_stream_alone) {
     loop.retire(std::move(stream));
 }
 
-// -- who may choose ------------------------------------------------------------------------------------
+// -- who may choose -------------------------------------------------------------------------------
 
 struct start_up : testing::Test {
     start_up() {

@@ -70,7 +70,8 @@ class refusing_port {
     std::string address_;
 };
 
-// A name without an address, and a port. A label of it is too long, so no name server need be asked, and none be there.
+// A name without an address, and a port. A label of it is too long, so no name server need be
+// asked, and none be there.
 inline constexpr const char* no_such_name =
     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.invalid:1";
 

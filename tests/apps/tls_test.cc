@@ -198,7 +198,8 @@ TEST_F(tls_options_test, explains_who_is_trusted) {
     EXPECT_NE(r.errors.find("no such file"), std::string::npos) << r.errors;
 }
 
-// Keys for the pair, authorities for whoever is behind it: what a stack says of whom it trusts goes before --psk-file.
+// Keys for the pair, authorities for whoever is behind it: what a stack says of whom it trusts goes
+// before --psk-file.
 TEST_F(tls_options_test, a_stack_that_says_whom_it_trusts_takes_no_part_in_the_keys) {
     if (!have_library()) GTEST_SKIP() << "no TLS library";
     const std::string key = key_file("key", std::string(64, '1'));
@@ -312,7 +313,8 @@ TEST_F(tls_options_test, an_end_without_tls_and_one_with_say_so) {
     };
     for (const std::string program : {"tcp-proxy", "tcp-striper"}) {
         for (const pair& p : pairs) {
-            // To datagrams a greeting is a few of them and then nonsense: all that this end sees is a reset.
+            // To datagrams a greeting is a few of them and then nonsense: all that this end sees is
+            // a reset.
             if (p.far.empty() && program == "tcp-proxy") continue;
             test_listener target;
             words s{"-s", "127.0.0.1:0", target.address()};
@@ -373,7 +375,8 @@ TEST_F(tls_options_test, who_is_cut_for_saying_nothing_is_in_the_log) {
     }
 }
 
-// A flood of strangers who say nothing of use: most are turned away unheard, and the log says so in a line or two.
+// A flood of strangers who say nothing of use: most are turned away unheard, and the log says so in
+// a line or two.
 TEST_F(tls_options_test, strangers_who_fail_are_turned_away) {
     if (!have_library()) GTEST_SKIP() << "no TLS library";
     test_listener target;
@@ -382,7 +385,8 @@ TEST_F(tls_options_test, strangers_who_fail_are_turned_away) {
                                        key_file("key", std::string(64, '1'))},
                          .announce = true});
     const std::string far_at = far.wait_announced();
-    // As long as it takes: where the machine is slow a few hundred may be no more than are answered in that time.
+    // As long as it takes: where the machine is slow a few hundred may be no more than are answered
+    // in that time.
     const auto seen = [&] { return far.errors().find("listen turned_away=") != std::string::npos; };
     std::deque<test_socket> strangers;
     for (int i = 0; i < 20'000 && !seen(); ++i) {

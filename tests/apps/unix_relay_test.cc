@@ -14,7 +14,8 @@ spawn_options proxy_with(std::vector<std::string> arguments) {
     return {.program = "tcp-proxy", .arguments = std::move(arguments), .announce = true};
 }
 
-// Whoever is started on a path in use looks whether somebody listens there: that is not the one connection.
+// Whoever is started on a path in use looks whether somebody listens there: that is not the one
+// connection.
 TEST(unix_relay, once_is_not_used_up_by_who_finds_the_path_taken) {
     const std::string here = testing::TempDir() + "libp-once-" + std::to_string(getpid());
     test_listener target;

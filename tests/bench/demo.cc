@@ -2,9 +2,9 @@
 //
 //     bench-demo BIN_DIR
 //
-// Starts a striped pair of the real programs on loopback, sends a transfer through it with a progress line, checks what
-// arrived, and prints what each subflow carried and the throughput beside a direct connection. Ends by itself, with
-// status 0 only if every byte arrived.
+// Starts a striped pair of the real programs on loopback, sends a transfer through it with a
+// progress line, checks what arrived, and prints what each subflow carried and the throughput
+// beside a direct connection. Ends by itself, with status 0 only if every byte arrived.
 
 #include <libp/clock.h>
 #include <libp/crc32c.h>
@@ -48,7 +48,7 @@ void wait_for(fd_type fd, short what) {
     if (poll(&p, 1, patience_ms) != 1) give_up("nothing moved for 20 seconds");
 }
 
-// -- the two programs ------------------------------------------------------------------------------
+// -- the two programs -----------------------------------------------------------------------------
 
 // One of our programs, with its stderr in a pipe. Stopped, by pid, when it goes out of scope.
 class child {
@@ -64,7 +64,8 @@ class child {
         argv.push_back(nullptr);
         posix_spawn_file_actions_t actions;
         posix_spawn_file_actions_init(&actions);
-        // Through a high number first: the pipe's own end may be 3 already, and a dup2 onto itself keeps close-on-exec.
+        // Through a high number first: the pipe's own end may be 3 already, and a dup2 onto itself
+        // keeps close-on-exec.
         posix_spawn_file_actions_adddup2(&actions, announce[1], 30);
         posix_spawn_file_actions_adddup2(&actions, log[1], 2);
         for (const int fd : {announce[0], announce[1], log[0], log[1]}) {
@@ -121,7 +122,7 @@ class child {
     std::string address_;
 };
 
-// -- the transfer ----------------------------------------------------------------------------------
+// -- the transfer ---------------------------------------------------------------------------------
 
 struct receipt {
     std::uint64_t bytes = 0;
@@ -178,7 +179,8 @@ outcome transfer(const char* name, const socket_address& to, fd_type listener) {
     const unique_fd fd = std::move(*connecting);
     wait_for(fd.get(), POLLOUT);
 
-    // Random bytes in a block that is sent over and over, from a shifting place, so that a frame out of order shows.
+    // Random bytes in a block that is sent over and over, from a shifting place, so that a frame
+    // out of order shows.
     block_ref source = blocks.take(256 * kib);
     fill_random({source->data(), source->capacity()});
     const instant start = monotonic_now();
@@ -210,7 +212,7 @@ outcome transfer(const char* name, const socket_address& to, fd_type listener) {
             got.clean_end && got.bytes == transfer_size && got.sum == sum};
 }
 
-// -- what is shown ---------------------------------------------------------------------------------
+// -- what is shown --------------------------------------------------------------------------------
 
 std::string value_of(const std::string& line, const std::string& key) {
     const std::size_t at = line.find(' ' + key + '=');

@@ -1,15 +1,22 @@
 // The load side of the benchmarks: a server that sinks and echoes, and clients that measure.
 //
-//     bench-load serve                      prints "sink PORT" and "echo PORT", serves until its stdin ends
+//     bench-load serve                      prints "sink PORT" and "echo PORT", serves until its
+//                                           stdin ends
 //     bench-load bulk HOST PORT BYTES       one flow to a sink; prints seconds
-//     bench-load rtt HOST PORT COUNT SIZE   round trips to an echo; prints p50 and p99 in microseconds
-//     bench-load conns HOST PORT SECONDS N  N at a time: connect, one byte there and back, close; prints connections per second
-//     bench-load idle HOST PORT N           N connections that once said a byte; prints "ready", holds them until stdin ends
-//     bench-load greeting                   says "greeting PORT" on stderr, prints what the first client says; the recording for:
-//     bench-load flood HOST PORT RATE       RATE strangers a second who say what stdin holds and wait to be thrown out, until SIGTERM;
-//                                           then prints how many came and how many were thrown out
-//     bench-load relay PORT HOST PORT       the plainest relay: read(2) 64 KiB, write(2) it, one flow after another.
-//                                           PORT 0 is legal; prints "relay PORT"
+//     bench-load rtt HOST PORT COUNT SIZE   round trips to an echo; prints p50 and p99 in
+//                                           microseconds
+//     bench-load conns HOST PORT SECONDS N  N at a time: connect, one byte there and back, close;
+//                                           prints connections per second
+//     bench-load idle HOST PORT N           N connections that once said a byte; prints "ready",
+//                                           holds them until stdin ends
+//     bench-load greeting                   says "greeting PORT" on stderr, prints what the first
+//                                           client says; the recording for:
+//     bench-load flood HOST PORT RATE       RATE strangers a second who say what stdin holds and
+//                                           wait to be thrown out, until SIGTERM; then prints how
+//                                           many came and how many were thrown out
+//     bench-load relay PORT HOST PORT       the plainest relay: read(2) 64 KiB, write(2) it, one
+//                                           flow after another. PORT 0 is legal; prints "relay
+//                                           PORT"
 //
 // Blocking sockets and threads on purpose: the load must not share the machinery it measures.
 
@@ -77,7 +84,7 @@ int listen_at(int port, int& bound) {
     return fd;
 }
 
-// -- the server ------------------------------------------------------------------------------------
+// -- the server -----------------------------------------------------------------------------------
 
 // Reads to the end, answers how much that was.
 void sink(int fd) {
@@ -128,7 +135,7 @@ int serve() {
     std::_Exit(0);
 }
 
-// -- the clients -----------------------------------------------------------------------------------
+// -- the clients ----------------------------------------------------------------------------------
 
 int bulk(const char* host, int port, std::uint64_t bytes) {
     const int fd = dial(host, port);
@@ -161,8 +168,8 @@ int rtt(const char* host, int port, int count, std::size_t size) {
     return 0;
 }
 
-// One thread for all of them, and a byte that is sent at once: what is measured is to be the relay, not how this
-// program is woken.
+// One thread for all of them, and a byte that is sent at once: what is measured is to be the relay,
+// not how this program is woken.
 class connection_load {
   public:
     connection_load(const char* host, int port, std::size_t at_once) : host_(host), port_(port) {
@@ -227,9 +234,10 @@ int idle(const char* host, int port, int count) {
     return 0;
 }
 
-// -- strangers -------------------------------------------------------------------------------------
+// -- strangers ------------------------------------------------------------------------------------
 
-// A stranger's work must not be the machine's: a greeting made once is as good as a new one to whoever is to refuse it.
+// A stranger's work must not be the machine's: a greeting made once is as good as a new one to
+// whoever is to refuse it.
 int greeting() {
     int bound = 0;
     const int listener = listen_at(0, bound);
@@ -283,7 +291,7 @@ int flood(const char* host, int port, double rate) {
     return 0;
 }
 
-// -- the plainest relay ----------------------------------------------------------------------------
+// -- the plainest relay ---------------------------------------------------------------------------
 
 void relay_one(int near, int far) {
     std::vector<char> buffer(64 * 1024);

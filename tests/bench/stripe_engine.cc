@@ -1,4 +1,5 @@
-// How fast the striping engine is by itself: two engines back to back in memory, one thread, no kernel.
+// How fast the striping engine is by itself: two engines back to back in memory, one thread, no
+// kernel.
 //
 //     bench-stripe_engine [GIGABYTES=4] [SUBFLOWS=4] [STREAMS=1] [WRITE_SIZE=65536] [crc|nocrc]
 //

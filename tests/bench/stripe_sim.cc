@@ -5,9 +5,10 @@
 //     seed=1  subflows=8  mib=60  scheduler=auto|rr|congestion|redundant|backup  cc=cubic|bbr
 //     bins=1 (what arrived in each 0.5 s)
 //
-// Columns: goodput as a fraction of the limit (the sum of the paths' rates x 1448/1500), of what greedy TCP connections reach
-// together over the same paths, and of the best path's limit; the longest gap in delivery; payload that arrived twice;
-// the 99th percentile of a 64-byte echo every 50 ms beside it; retransmissions by TCP; how long it took to compute.
+// Columns: goodput as a fraction of the limit (the sum of the paths' rates x 1448/1500), of what
+// greedy TCP connections reach together over the same paths, and of the best path's limit; the
+// longest gap in delivery; payload that arrived twice; the 99th percentile of a 64-byte echo every
+// 50 ms beside it; retransmissions by TCP; how long it took to compute.
 
 #include <sim/greedy.h>
 #include <sim/routes.h>
@@ -99,7 +100,8 @@ result run(const row& r, const settings& s) {
     w.check_every = 0;
     routes net(w);
     net.tcp = s.tcp;
-    // Other seeds are other delays too, by up to a thirtieth: one run says little about a chaotic system.
+    // Other seeds are other delays too, by up to a thirtieth: one run says little about a chaotic
+    // system.
     std::uint64_t nth = s.seed - 1;
     for (path_shape p : r.paths) {
         p.delay += p.delay * static_cast<std::int64_t>(nth * 7 % 11) / 300;

@@ -35,10 +35,10 @@ TEST(log_test, a_line_is_time_level_topic_and_named_values) {
 }
 
 TEST(log_test, a_json_line_is_one_object) {
-    EXPECT_EQ(
-        format_json("T", log_level::error, "conn",
-                    {{"id", "7f3a-12"}, {"up", -7}, {"took", 0.0004}, {"n", "5"}}),
-        R"({"time":"T","level":"error","topic":"conn","id":"7f3a-12","up":-7,"took":0.000,"n":"5"})");
+    EXPECT_EQ(format_json("T", log_level::error, "conn",
+                          {{"id", "7f3a-12"}, {"up", -7}, {"took", 0.0004}, {"n", "5"}}),
+              R"({"time":"T","level":"error","topic":"conn",)"
+              R"("id":"7f3a-12","up":-7,"took":0.000,"n":"5"})");
 }
 
 TEST(log_test, text_is_quoted_only_where_it_must_be) {

@@ -107,7 +107,8 @@ TEST(block_test, the_accounts_balance) {
                 held.push_back(pool.take(size));
                 ASSERT_GE(held.back()->capacity(), size);
                 expected += held.back()->capacity();
-                // Each writes all of its memory: overlapping blocks would show under ASan and below.
+                // Each writes all of its memory: overlapping blocks would show under ASan and
+                // below.
                 std::memset(held.back()->data(), static_cast<int>(step & 0xff), size);
                 held.back()->set_used(size);
             } else if (random.one_in(4)) {

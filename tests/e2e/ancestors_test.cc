@@ -1,5 +1,5 @@
-// Goal: the command lines of the programs' ancestors work to the letter, fixed ports and all. They run in a network
-// namespace of their own, where nobody else can have those ports.
+// Goal: the command lines of the programs' ancestors work to the letter, fixed ports and all. They
+// run in a network namespace of their own, where nobody else can have those ports.
 
 #include <e2e/testbed.h>
 #include <e2e/traffic.h>
@@ -18,7 +18,8 @@
 namespace libp::e2e {
 namespace {
 
-// Moves the calling thread, and what it starts from now on, to a network of its own that has a loopback.
+// Moves the calling thread, and what it starts from now on, to a network of its own that has a
+// loopback.
 bool enter_own_network() {
 #ifdef __linux__
     if (unshare(CLONE_NEWNET) != 0) return false;
@@ -33,7 +34,8 @@ bool enter_own_network() {
 #endif
 }
 
-// Runs the commands, last first, and exact traffic from a client's port to 127.0.0.1:22 through them.
+// Runs the commands, last first, and exact traffic from a client's port to 127.0.0.1:22 through
+// them.
 void expect_works(const std::vector<std::vector<std::string>>& commands, const std::string& port) {
     bool entered = false;
     std::thread inside([&] {

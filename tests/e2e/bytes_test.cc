@@ -1,5 +1,6 @@
-// Goal: whatever is sent arrives, exact and in order, both ways at once, through every kind of relay over IPv4, IPv6 and
-// UNIX sockets, in chunks of odd sizes, and each direction ends when its sender ends it.
+// Goal: whatever is sent arrives, exact and in order, both ways at once, through every kind of
+// relay over IPv4, IPv6 and UNIX sockets, in chunks of odd sizes, and each direction ends when its
+// sender ends it.
 
 #include <e2e/testbed.h>
 #include <e2e/traffic.h>

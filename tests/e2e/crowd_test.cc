@@ -31,14 +31,15 @@ TEST(crowd, of_connections_through_a_striped_pair_is_exact) {
     });
 }
 
-// -- 64 descriptors --------------------------------------------------------------------------------
+// -- 64 descriptors -------------------------------------------------------------------------------
 
 constexpr std::size_t few_descriptors = 64;
 constexpr std::size_t clients = 100;
 constexpr duration held_for = 1s;
 
-// Lets nobody be answered until, for `held_for`, nobody new got through: the relay is full, and newcomers wait at its
-// door. How much CPU time it burns in that second is what it costs to be full.
+// Lets nobody be answered until, for `held_for`, nobody new got through: the relay is full, and
+// newcomers wait at its door. How much CPU time it burns in that second is what it costs to be
+// full.
 class full_house {
   public:
     explicit full_house(testbed& bed) : bed_(bed), since_(test_now()) {}
@@ -116,8 +117,8 @@ TEST(crowd, with_few_descriptors_is_served_in_turns) {
     });
 }
 
-// The descriptors run out behind the relay's back: it may refuse some then (it cannot connect further), but it does
-// not spin, and whoever tries again is served.
+// The descriptors run out behind the relay's back: it may refuse some then (it cannot connect
+// further), but it does not spin, and whoever tries again is served.
 TEST(crowd, that_runs_into_the_limit_is_served_when_it_tries_again) {
 #ifdef __linux__
     on_every_route(every_kind(), {}, [](testbed& bed) {

@@ -1,5 +1,6 @@
-// Goal: a cut stream never looks finished. Whatever breaks on one side of a relay (a reset, a relay that is killed)
-// arrives on the other side as a reset, never as FIN, in whatever state the connection was.
+// Goal: a cut stream never looks finished. Whatever breaks on one side of a relay (a reset, a relay
+// that is killed) arrives on the other side as a reset, never as FIN, in whatever state the
+// connection was.
 
 #include <e2e/testbed.h>
 
@@ -78,7 +79,8 @@ TEST(cut, after_the_other_side_finished_arrives_as_a_reset) {
     });
 }
 
-// FIN came, clean; then the rest is cut. Whoever only reads cannot know, but no answer may seem to be delivered.
+// FIN came, clean; then the rest is cut. Whoever only reads cannot know, but no answer may seem to
+// be delivered.
 TEST(cut, by_the_side_that_finished_stops_the_answer) {
     on_every_cut([](testbed& bed, who cuts) {
         auto ends = connect(bed, cuts);
@@ -101,10 +103,11 @@ TEST(cut, leaves_other_connections_alone) {
     });
 }
 
-// -- a relay is killed -------------------------------------------------------------------------------
+// -- a relay is killed ----------------------------------------------------------------------------
 //
-// Its TCP connections are reset, because that is what was asked of the system from the beginning (reset_on_close()). UNIX sockets know no reset: what
-// counts there is the leg at the other half of the pair.
+// Its TCP connections are reset, because that is what was asked of the system from the beginning
+// (reset_on_close()). UNIX sockets know no reset: what counts there is the leg at the other half of
+// the pair.
 
 // So that a lost session is not waited for.
 const relay_options no_resume{.args = {"--resume", "300ms"}};

@@ -1,5 +1,6 @@
-// Goal: the programs behave as daemons should: they drain, they can serve just one connection, and what goes wrong at start
-// or at the target is said in their exit status, on stderr and to the client.
+// Goal: the programs behave as daemons should: they drain, they can serve just one connection, and
+// what goes wrong at start or at the target is said in their exit status, on stderr and to the
+// client.
 
 #include <e2e/testbed.h>
 
@@ -44,7 +45,7 @@ void expect_exit(child_process& p, int wanted) {
                                  std::to_string(wanted) + "\n" + p.log());
 }
 
-// -- draining ----------------------------------------------------------------------------------------
+// -- draining -------------------------------------------------------------------------------------
 
 // Runs the scenario for each end of each kind of relay: it is given the program to stop.
 void on_every_end(const relay_options& options,
@@ -62,7 +63,8 @@ TEST(drain, lets_a_running_transfer_finish) {
         up.run(size / 8, size);
         stopped.signal(SIGTERM);
         expect(stopped.wait_for_log("drain"), "it does not say that it drains");
-        // Newcomers are turned away: by the system, or where the near end knows no better, by the far end.
+        // Newcomers are turned away: by the system, or where the near end knows no better, by the
+        // far end.
         if (&stopped == &bed.near_end()) {
             expect(wait_until([&] { return !peer::can_reach(bed.address()); }),
                    "it still accepts connections");
@@ -119,7 +121,7 @@ TEST(drain, is_cut_short_by_a_second_signal) {
     });
 }
 
-// -- one connection ----------------------------------------------------------------------------------
+// -- one connection -------------------------------------------------------------------------------
 
 const relay_options once{.args = {"--once"}};
 
@@ -160,7 +162,7 @@ TEST(once, exits_with_69_when_the_target_refuses) {
     }
 }
 
-// -- what goes wrong -----------------------------------------------------------------------------------
+// -- what goes wrong ------------------------------------------------------------------------------
 
 TEST(refusal, by_the_target_reaches_the_client_as_a_reset) {
     deaf_address nobody;

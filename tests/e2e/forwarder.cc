@@ -80,7 +80,8 @@ void forwarder::turn() {
     std::lock_guard lock(mutex_);
     std::size_t at = 0;
     for (link& l : links_) {
-        // A link that was cut between the two locks shifted the rest: their turn comes again at once.
+        // A link that was cut between the two locks shifted the rest: their turn comes again at
+        // once.
         if (at + 2 >= polled.size() || polled[at].fd != l.ends[0].get()) break;
         short near = polled[at].revents, far = polled[at + 1].revents;
         at += 2;

@@ -1,7 +1,7 @@
 #pragma once
 
-// A path that can be cut: forwards TCP connections to one address from a thread of its own, and breaks them (RST on
-// both sides) when told to.
+// A path that can be cut: forwards TCP connections to one address from a thread of its own, and
+// breaks them (RST on both sides) when told to.
 
 #include <e2e/peer.h>
 

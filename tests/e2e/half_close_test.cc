@@ -1,5 +1,5 @@
-// Goal: one side ends, the other thinks, then answers. Many relays lose that answer: they take the first FIN
-// for the end of everything, or give up on a connection that is half closed and silent.
+// Goal: one side ends, the other thinks, then answers. Many relays lose that answer: they take the
+// first FIN for the end of everything, or give up on a connection that is half closed and silent.
 
 #include <e2e/testbed.h>
 
@@ -11,8 +11,8 @@ namespace {
 constexpr std::uint64_t answer_size = 2'000'000;
 constexpr duration think_time = 2s;
 
-// `asks` sends seven bytes and FIN; `answers` reads up to that FIN, and the asker must not hear a thing
-// before the answer is sent: no byte, and no end.
+// `asks` sends seven bytes and FIN; `answers` reads up to that FIN, and the asker must not hear a
+// thing before the answer is sent: no byte, and no end.
 void ask_and_answer(peer& asks, peer& answers) {
     asks.send("request");
     asks.finish();

@@ -1,5 +1,5 @@
-// Goal: connections on which nothing happens cost nothing: no system call, no CPU time. A striped pair
-// may send its heartbeats (a PING each 15 s on a silent subflow), and nothing else.
+// Goal: connections on which nothing happens cost nothing: no system call, no CPU time. A striped
+// pair may send its heartbeats (a PING each 15 s on a silent subflow), and nothing else.
 
 #include <e2e/testbed.h>
 
@@ -73,7 +73,8 @@ std::string joined(const std::vector<std::string>& lines) {
     return all;
 }
 
-// Four subflows: a PING each way on each, its PONG, and the acknowledgements of both; what is sent is waited for and received.
+// Four subflows: a PING each way on each, its PONG, and the acknowledgements of both; what is sent
+// is waited for and received.
 constexpr std::size_t heartbeat_calls = 4 * 16;
 
 void watch(testbed& bed) {

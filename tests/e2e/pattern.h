@@ -1,7 +1,8 @@
 #pragma once
 
-// Bytes that say where they belong: a function of a seed and an offset, so that no copy of what was sent
-// is needed to check what arrived, and a byte that is lost, doubled or out of order cannot go unseen.
+// Bytes that say where they belong: a function of a seed and an offset, so that no copy of what was
+// sent is needed to check what arrived, and a byte that is lost, doubled or out of order cannot go
+// unseen.
 
 #include <libp/types.h>
 

@@ -68,8 +68,8 @@ peer::peer(unique_fd fd) : fd_(std::move(fd)) {
         fail("setsockopt");
 }
 
-// A connect() that waits takes a reset that comes right behind for its own failure. Whoever uses the connection is to have it,
-// so the waiting is poll's.
+// A connect() that waits takes a reset that comes right behind for its own failure. Whoever uses
+// the connection is to have it, so the waiting is poll's.
 peer peer::to(const std::string& address) {
     socket_address at = parse_address(address);
     peer made(make_socket(at));
@@ -257,7 +257,7 @@ void transfer::pull(std::uint64_t count) {
     received_ += size;
 }
 
-// -- where they listen -----------------------------------------------------------------------------
+// -- where they listen ----------------------------------------------------------------------------
 
 const char* name_of(family f) noexcept {
     return f == family::ipv4 ? "ipv4" : f == family::ipv6 ? "ipv6" : "unix";

@@ -2,11 +2,11 @@
 
 // The outer ends of a relayed connection: a client, and the target it means to reach.
 //
-// Plain blocking sockets, with a time limit on every call (test_patience()). They use the system's own calls
-// where a test's verdict depends on it: the library under test does not examine itself.
+// Plain blocking sockets, with a time limit on every call (test_patience()). They use the system's
+// own calls where a test's verdict depends on it: the library under test does not examine itself.
 //
-// What goes wrong is thrown as a `failure` that tells the story; testbed.h turns it into a failed test. That lets scenarios
-// run in threads and read as straight lines.
+// What goes wrong is thrown as a `failure` that tells the story; testbed.h turns it into a failed
+// test. That lets scenarios run in threads and read as straight lines.
 
 #include <e2e/pattern.h>
 #include <support/child_process.h>
@@ -51,7 +51,8 @@ class peer {
     // Exactly that many bytes.
     std::string receive(std::size_t count);
     void receive(const pattern& p, std::uint64_t offset, std::uint64_t count);
-    // Reads whatever comes up to the end, and says which end it was. The bytes must continue `p` from `offset` on.
+    // Reads whatever comes up to the end, and says which end it was. The bytes must continue `p`
+    // from `offset` on.
     ending receive_to_end(const pattern& p, std::uint64_t offset);
     // Reads up to the end, whatever the bytes.
     ending discard_to_end();
@@ -64,7 +65,8 @@ class peer {
     void expect_broken(const std::string& when);
     // Sends until that fails; it must fail with the peer's reset.
     void send_until_broken();
-    // Sends until nothing more is taken for a while: everything between here and the far end is full.
+    // Sends until nothing more is taken for a while: everything between here and the far end is
+    // full.
     void send_until_full(const pattern& p, std::uint64_t offset = 0);
 
   private:
@@ -78,7 +80,8 @@ class transfer {
   public:
     transfer(peer& from, peer& to, const pattern& p) : from_(from), to_(to), pattern_(p) {}
 
-    // Goes on until `count` bytes arrived, all told. The sender stays ahead as far as buffers allow, up to `most`.
+    // Goes on until `count` bytes arrived, all told. The sender stays ahead as far as buffers
+    // allow, up to `most`.
     void run(std::uint64_t count, std::uint64_t most = static_cast<std::uint64_t>(-1));
 
   private:

@@ -1,5 +1,6 @@
-// Goal: subflows may die, streams do not notice. Cutting any of them at any time costs not a byte; the pair dials again;
-// and when the far end is really gone, its streams break with an error and new ones work as soon as there is a new far end.
+// Goal: subflows may die, streams do not notice. Cutting any of them at any time costs not a byte;
+// the pair dials again; and when the far end is really gone, its streams break with an error and
+// new ones work as soon as there is a new far end.
 
 #include <e2e/forwarder.h>
 #include <e2e/testbed.h>
@@ -102,8 +103,8 @@ TEST(subflow, cut_with_all_others_at_once_costs_not_a_byte) {
                          });
 }
 
-// The streams of a far end that is gone cannot go on: they break, and never look finished. Connections that
-// come after it is back are served.
+// The streams of a far end that is gone cannot go on: they break, and never look finished.
+// Connections that come after it is back are served.
 TEST(subflow, lost_for_good_with_the_far_end_breaks_its_streams_and_no_others) {
     cuttable_pair pair({.args = {"--resume", "500ms"}});
     try {
@@ -126,8 +127,8 @@ TEST(subflow, lost_for_good_with_the_far_end_breaks_its_streams_and_no_others) {
     }
 }
 
-// A server that is killed and started again at the same address is known to be another process: its old streams break as soon
-// as it is reached, not when the session's time to resume is over.
+// A server that is killed and started again at the same address is known to be another process: its
+// old streams break as soon as it is reached, not when the session's time to resume is over.
 TEST(subflow, s21_of_a_restarted_server_breaks_the_old_streams_at_once) {
     if (machine_identity().empty()) GTEST_SKIP() << "this machine has no machine-id";
     socket_folder folder;
@@ -154,7 +155,8 @@ TEST(subflow, s21_of_a_restarted_server_breaks_the_old_streams_at_once) {
     }
 }
 
-// A program that is stopped for seconds (a laptop's lid, a debugger) loses nothing, and nobody loses patience with it.
+// A program that is stopped for seconds (a laptop's lid, a debugger) loses nothing, and nobody
+// loses patience with it.
 TEST(subflow, s06_of_a_suspended_program_goes_on) {
     cuttable_pair pair;
     ASSERT_TRUE(pair.all_up()) << pair.logs();
@@ -165,8 +167,9 @@ TEST(subflow, s06_of_a_suspended_program_goes_on) {
         const std::uint64_t begun = pair.path().carried() + bulk / 8;
         ASSERT_TRUE(wait_until([&] { return pair.path().carried() > begun; }));
         end->signal(SIGSTOP);
-        // No event to wait for: an end that hears nothing from anywhere suspects no path, and says nothing. The time itself is
-        // what is endured, longer than one subflow that falls silent beside others takes to be suspected.
+        // No event to wait for: an end that hears nothing from anywhere suspects no path, and says
+        // nothing. The time itself is what is endured, longer than one subflow that falls silent
+        // beside others takes to be suspected.
         std::this_thread::sleep_for(3s);
         end->signal(SIGCONT);
         const traffic_report r = running.get();

@@ -59,7 +59,8 @@ class testbed {
     const std::string& address() { return near_->address(); }
 
     peer connect() { return peer::to(address()); }
-    // A client and the target's end of its connection; a few bytes went each way, so all of it stands.
+    // A client and the target's end of its connection; a few bytes went each way, so all of it
+    // stands.
     struct connection {
         peer client, server;
     };
@@ -77,8 +78,8 @@ class testbed {
     std::unique_ptr<child_process> far_, near_;
 };
 
-// Runs the scenario once for each route, all at once, each with a testbed of its own. A failure thrown by
-// one fails the test, with its route and logs.
+// Runs the scenario once for each route, all at once, each with a testbed of its own. A failure
+// thrown by one fails the test, with its route and logs.
 void on_every_route(const std::vector<route>& routes, const relay_options& options,
                     const std::function<void(testbed&)>& scenario);
 

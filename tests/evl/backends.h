@@ -14,7 +14,8 @@
 
 namespace libp {
 
-// Passes everything on to another poller, and counts. A call above the poller stands for a system call below it.
+// Passes everything on to another poller, and counts. A call above the poller stands for a system
+// call below it.
 class counting_poller final : public poller {
   public:
     explicit counting_poller(std::unique_ptr<poller> below) : below_(std::move(below)) {}

@@ -260,7 +260,8 @@ TEST_P(event_loop_test, idle_loop_does_not_turn) {
     const duration idle = GetParam() == "simulated" ? duration(59min) : duration(30ms);
     end.it.arm_in(idle);
     loop.run();
-    // One turn per timer. A few spare: the system may end a wait early, a debugger may interrupt it.
+    // One turn per timer. A few spare: the system may end a wait early, a debugger may interrupt
+    // it.
     EXPECT_LE(loop.turns(), 3u);
 }
 

@@ -35,7 +35,8 @@ TEST_P(poller_test, deadline_in_the_past_only_looks) {
     EXPECT_TRUE(out.empty());
 }
 
-// A timeout rounded down would be over before its time: the loop would find nothing due, and turn again.
+// A timeout rounded down would be over before its time: the loop would find nothing due, and turn
+// again.
 TEST_P(poller_test, wait_is_not_over_before_its_deadline) {
     for (const duration d :
          {1ns, 999ns, 1us + 0ns, 50us + 1ns, 1ms - 1ns, 1ms + 1ns, 2500us + 0ns}) {

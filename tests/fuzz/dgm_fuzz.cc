@@ -1,5 +1,5 @@
-// The datagram decoder against any bytes in any pieces: what it delivers is what a reference that sees all bytes
-// at once reads, and it ends the way the reference says.
+// The datagram decoder against any bytes in any pieces: what it delivers is what a reference that
+// sees all bytes at once reads, and it ends the way the reference says.
 
 #include <libp/assert.h>
 #include <libp/pipe_dgm.h>

@@ -1,5 +1,6 @@
-// The engine against a peer and a driver that do anything: the input is a little program of their moves. Frames are well formed enough to be
-// read; what they say is arbitrary. Invariants hold after every move, memory stays bounded, and nothing crashes.
+// The engine against a peer and a driver that do anything: the input is a little program of their
+// moves. Frames are well formed enough to be read; what they say is arbitrary. Invariants hold
+// after every move, memory stays bounded, and nothing crashes.
 
 #include <libp/assert.h>
 #include <libp/block.h>

@@ -1,4 +1,5 @@
-// The frame reader: arbitrary bytes in arbitrary pieces. Whatever comes out is a frame that, written again, has the same bytes.
+// The frame reader: arbitrary bytes in arbitrary pieces. Whatever comes out is a frame that,
+// written again, has the same bytes.
 //
 // The input is the bytes, mended; the piece sizes are taken from them too.
 

@@ -1,4 +1,5 @@
-// The handshake: arbitrary bytes as the peer's. The first byte says whether the driver accepts and when, and how the bytes are cut; CRCs are mended.
+// The handshake: arbitrary bytes as the peer's. The first byte says whether the driver accepts and
+// when, and how the bytes are cut; CRCs are mended.
 
 #include <libp/assert.h>
 #include <libp/block.h>

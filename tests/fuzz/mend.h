@@ -1,7 +1,8 @@
 #pragma once
 
-// Makes checksums right where an input asks for it, or no input would ever get past them: a header whose hcrc reads
-// "crc!" gets its true value, and so does the trailer of its frame if it has the flag CRC.
+// Makes checksums right where an input asks for it, or no input would ever get past them: a header
+// whose hcrc reads "crc!" gets its true value, and so does the trailer of its frame if it has the
+// flag CRC.
 
 #include <libp/crc32c.h>
 #include <libp/endian.h>

@@ -1,5 +1,6 @@
-// Runs a fuzzer's entry point over the files and folders it is given, once each: its corpus as a test.
-// A crash is a crash; otherwise it prints how many inputs there were. No input at all is a failure.
+// Runs a fuzzer's entry point over the files and folders it is given, once each: its corpus as a
+// test. A crash is a crash; otherwise it prints how many inputs there were. No input at all is a
+// failure.
 
 #include <cstdint>
 #include <cstdio>

@@ -1,5 +1,5 @@
-// The parsers of what a user types: any text is understood or refused with a place in it; what was understood is
-// written back as text that means the same.
+// The parsers of what a user types: any text is understood or refused with a place in it; what was
+// understood is written back as text that means the same.
 
 #include <libp/assert.h>
 #include <libp/endpoint.h>

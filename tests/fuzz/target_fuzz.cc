@@ -1,5 +1,6 @@
-// Targets that peers ask for, and rules that say which they get. The input is a rule, a line feed, and a target. Any text is understood or
-// refused; a target that was understood is written back as one that means the same, and leads nowhere that it should not.
+// Targets that peers ask for, and rules that say which they get. The input is a rule, a line feed,
+// and a target. Any text is understood or refused; a target that was understood is written back as
+// one that means the same, and leads nowhere that it should not.
 
 #include <libp/assert.h>
 #include <libp/target_rules.h>

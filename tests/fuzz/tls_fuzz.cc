@@ -1,9 +1,11 @@
-// A TLS client and server with somebody between them who changes what they say, at any byte, in either direction, from the
-// greeting to close_notify. What one end receives is always the beginning of what the other sent, a FIN comes behind all of it only, and nobody
-// holds more than a few buffers.
+// A TLS client and server with somebody between them who changes what they say, at any byte, in
+// either direction, from the greeting to close_notify. What one end receives is always the
+// beginning of what the other sent, a FIN comes behind all of it only, and nobody holds more than a
+// few buffers.
 //
-// The input is a list of changes, four bytes each: which way and what to do (xor, drop, repeat, insert, cut, end), how far behind the last change
-// that way (two bytes), and with what. Keys and nonces are new every time: an input finds the same place again, not the same bytes.
+// The input is a list of changes, four bytes each: which way and what to do (xor, drop, repeat,
+// insert, cut, end), how far behind the last change that way (two bytes), and with what. Keys and
+// nonces are new every time: an input finds the same place again, not the same bytes.
 
 #include <libp/assert.h>
 #include <libp/pipe_memory.h>

@@ -4,8 +4,8 @@
 //
 //     client  (peer)  ==wire==  bridge  ==wire==  server  (peer)
 //
-// A wire is a pair of joined pipes: the outer one is a peer's, the inner one the bridge's, which is checked to be
-// used as its contract wants.
+// A wire is a pair of joined pipes: the outer one is a peer's, the inner one the bridge's, which is
+// checked to be used as its contract wants.
 
 #include <libp/io_bridge.h>
 #include <libp/pipe_memory.h>
@@ -198,7 +198,7 @@ class datagram_peer {
     bool reads_ = true;
 };
 
-// -- a pipe that counts ----------------------------------------------------------------------------
+// -- a pipe that counts ---------------------------------------------------------------------------
 
 struct call_counts {
     int recv = 0, again = 0, send = 0, recv_spliced = 0, send_spliced = 0;
@@ -240,7 +240,7 @@ class counting_pipe final : public io_pipe {
     call_counts& counts_;
 };
 
-// -- a bridge between two peers ----------------------------------------------------------------------
+// -- a bridge between two peers -------------------------------------------------------------------
 
 struct bridged {
     bridged(event_loop& loop, wire a, wire b, const bridge_options& options = {})

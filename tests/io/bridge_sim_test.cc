@@ -13,7 +13,7 @@ class bridge_sim : public ::testing::Test {
     event_loop loop{std::make_unique<sim_poller>(instant{} + 1h)};
 };
 
-// -- fairness ----------------------------------------------------------------------------------------
+// -- fairness -------------------------------------------------------------------------------------
 
 TEST_F(bridge_sim, a_turn_moves_no_more_than_the_budget) {
     constexpr std::size_t budget = 64 * kib;
@@ -49,7 +49,7 @@ TEST_F(bridge_sim, a_bulky_bridge_leaves_its_neighbour_alone) {
     EXPECT_LT(bulky.bridge->bytes_a_to_b(), 2 * mib);
 }
 
-// -- endings -------------------------------------------------------------------------------------------
+// -- endings --------------------------------------------------------------------------------------
 
 // A pipe that says something and then breaks, all before anybody looked.
 class last_words final : public io_pipe {
@@ -170,7 +170,7 @@ TEST_F(bridge_sim, its_owner_may_retire_it_when_done) {
     EXPECT_FALSE(client.got_break() || server.got_break());
 }
 
-// -- time ------------------------------------------------------------------------------------------------
+// -- time -----------------------------------------------------------------------------------------
 
 TEST_F(bridge_sim, idle_ends_what_nothing_moves_on) {
     bridged t(loop, memory_wire(loop), memory_wire(loop), {.idle = 10s});
@@ -249,7 +249,7 @@ TEST_F(bridge_sim, linger_of_zero_is_none_and_the_shorter_of_the_two_wins) {
     EXPECT_FALSE(patient.over());
 }
 
-// -- whatever happens ----------------------------------------------------------------------------------
+// -- whatever happens -----------------------------------------------------------------------------
 
 struct random_run {
     random_run(event_loop& on, std::uint64_t seed)
@@ -292,8 +292,8 @@ struct random_run {
     bool cuts;
 };
 
-// Random sizes, windows, pauses and cuts. Each side must have received a prefix of what the other sent, a
-// FIN only behind all of it; and a bridge that was not cut ends cleanly.
+// Random sizes, windows, pauses and cuts. Each side must have received a prefix of what the other
+// sent, a FIN only behind all of it; and a bridge that was not cut ends cleanly.
 TEST_F(bridge_sim, random_runs_deliver_a_prefix_and_a_fin_only_at_its_end) {
     for (std::uint64_t seed : test_seeds(200)) {
         SCOPED_TRACE(seed_note(seed));
@@ -313,7 +313,8 @@ TEST_F(bridge_sim, random_runs_deliver_a_prefix_and_a_fin_only_at_its_end) {
     }
 }
 
-// One of the bridge's own pipes fails at its N-th call, for N = 0, 1, 2 ... until a run gets by without.
+// One of the bridge's own pipes fails at its N-th call, for N = 0, 1, 2 ... until a run gets by
+// without.
 void fail_at_every_call(event_loop& loop, bridge_side side) {
     std::string request = noise(3'000, 1), answer = noise(9'000, 2);
     for (std::size_t n = 0;; ++n) {

@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::size_t long_answer = 2'000'000;
 
-// -- over every kind of wire -----------------------------------------------------------------------
+// -- over every kind of wire ----------------------------------------------------------------------
 
 enum class stuff { memory, memory_by_the_byte, unix_sockets, tcp, tcp_spliced };
 
@@ -151,8 +151,9 @@ TEST_P(bridge_over, a_slow_reader_holds_the_writer_back) {
     std::string text = noise(by_the_byte ? bulk() * 2 : bulk() * 6);
     t.server.read(false);
     t.client.send(text);
-    // The text is many times what the wires and the bridge hold together: the far wire fills, then the bridge, then the
-    // near wire. That nothing moves for a while may be the machine at rest: then they are less full.
+    // The text is many times what the wires and the bridge hold together: the far wire fills, then
+    // the bridge, then the near wire. That nothing moves for a while may be the machine at rest:
+    // then they are less full.
     std::size_t most = 0;
     std::uint64_t last = 0;
     const auto look = [&] {
@@ -185,7 +186,7 @@ INSTANTIATE_TEST_SUITE_P(wires, bridge_cut,
                                            stuff::tcp_spliced),
                          [](const auto& p) { return name_of(p.param); });
 
-// -- what it costs -----------------------------------------------------------------------------------
+// -- what it costs --------------------------------------------------------------------------------
 
 struct counted {
     explicit counted(event_loop& loop, splice_pool* splice = nullptr) {

@@ -144,7 +144,7 @@ TEST_F(connector, a_name_without_an_address_is_told_as_such) {
     EXPECT_NE(failure().os_errno, 0);
 }
 
-// -- addresses that are not to be tried ---------------------------------------------------------------
+// -- addresses that are not to be tried -----------------------------------------------------------
 
 TEST_F(connector, dials_only_what_is_admitted) {
     auto listener = listen_on(at("127.0.0.1:0"));
@@ -181,7 +181,7 @@ TEST_F(connector, what_is_not_admitted_is_not_dialled) {
     EXPECT_EQ(accept_from(listener->get()).status, io_status::again) << "somebody came";
 }
 
-// -- one timeout for all of it -----------------------------------------------------------------------
+// -- one timeout for all of it --------------------------------------------------------------------
 
 TEST_F(connector, times_out_on_who_does_not_answer) {
     deaf_listener deaf(at("127.0.0.1:0"));
@@ -258,7 +258,7 @@ TEST_F(connector, gets_in_when_a_full_unix_backlog_empties) {
     EXPECT_TRUE(*got) << to_string(failure());
 }
 
-// -- Happy Eyeballs ----------------------------------------------------------------------------------
+// -- Happy Eyeballs -------------------------------------------------------------------------------
 
 TEST_F(connector, the_next_address_is_tried_at_once_when_one_refuses) {
     auto listener = listen_on(at("127.0.0.1:0"));
@@ -307,7 +307,7 @@ TEST_F(connector, the_first_addresss_error_is_reported) {
     EXPECT_EQ(failure().why, reason::invalid);
 }
 
-// -- going away ----------------------------------------------------------------------------------------
+// -- going away -----------------------------------------------------------------------------------
 
 TEST_F(connector, destroyed_it_calls_nobody) {
     deaf_listener deaf(at("127.0.0.1:0"));

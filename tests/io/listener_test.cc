@@ -120,7 +120,7 @@ TEST_F(listener, destroyed_it_accepts_no_more) {
     EXPECT_TRUE(in.fds.empty());
 }
 
-// -- out of descriptors ------------------------------------------------------------------------------
+// -- out of descriptors ---------------------------------------------------------------------------
 
 TEST_F(listener, out_of_descriptors_it_waits_and_does_not_spin) {
     for (int episode = 1; episode <= 2; ++episode) {

@@ -138,7 +138,8 @@ TEST_F(pipe_dgm_test, a_fin_at_any_byte_inside_is_truncated_and_between_is_a_fin
     }
 }
 
-// A greeting is a datagram of 22 bytes and then nonsense. Whatever that ends in, it is said what it was; and of nothing else.
+// A greeting is a datagram of 22 bytes and then nonsense. Whatever that ends in, it is said what it
+// was; and of nothing else.
 TEST_F(pipe_dgm_test, a_tls_client_is_told_from_its_greeting) {
     const std::string greeting =
         std::string("\x16\3\1\0\x64\1\0\0\x60\3\3", 11) + std::string(12, 'r');

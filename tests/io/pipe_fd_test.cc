@@ -100,7 +100,8 @@ TEST_P(pipe_fd_test, puts_blocking_back) {
     EXPECT_FALSE(is_nonblocking(in_too.get()));
 }
 
-// A terminal, or the socket an inetd passes as both: the flag is one, and input needs it until the end.
+// A terminal, or the socket an inetd passes as both: the flag is one, and input needs it until the
+// end.
 TEST_P(pipe_fd_test, puts_blocking_back_last_where_both_are_one_file) {
     auto [file, peer] = std::move(*socket_pair());
     ASSERT_FALSE(set_nonblocking(file.get(), false));

@@ -225,7 +225,8 @@ TEST(stack, faults_are_fit_to_print) {
               "               ^");
 }
 
-// Any input is either refused with a fault inside the text, or printed and read again to the same end.
+// Any input is either refused with a fault inside the text, or printed and read again to the same
+// end.
 TEST(stack, survives_any_text) {
     const char* const parts[] = {"dgm",  "tcp",   "unix", "stdio", "://", "+",  ",", "=",
                                  "max",  "64k",   "^",    "%",     "%2C", "-l", "-", "host:80",

@@ -22,7 +22,7 @@ target_rules rules(std::initializer_list<const char*> all) {
     return r;
 }
 
-// -- targets -------------------------------------------------------------------------------------------
+// -- targets --------------------------------------------------------------------------------------
 
 TEST(target_name, reads_what_a_peer_may_ask_for) {
     struct {
@@ -86,7 +86,7 @@ TEST(target_name, refuses_all_else) {
         EXPECT_FALSE(target_name::parse(text)) << text;
 }
 
-// -- what is public ------------------------------------------------------------------------------------
+// -- what is public -------------------------------------------------------------------------------
 
 TEST(target_rules, without_a_rule_only_what_is_out_there_is_allowed) {
     const target_rules none;
@@ -157,7 +157,7 @@ TEST(target_rules, without_a_rule_only_what_is_out_there_is_allowed) {
     EXPECT_FALSE(none.allow("", at("/run/x.sock")));
 }
 
-// -- rules ---------------------------------------------------------------------------------------------
+// -- rules ----------------------------------------------------------------------------------------
 
 struct decision {
     const char* host;

@@ -1,20 +1,25 @@
-// The network of the lab: K paths between two network namespaces, moved packet by packet in user space, because the
-// kernels that tests run on rarely have netem.
+// The network of the lab: K paths between two network namespaces, moved packet by packet in user
+// space, because the kernels that tests run on rarely have netem.
 //
 //     lab-emulator PATH...
 //
-// makes two anonymous namespaces, "client" and "server", with a TUN device pathN in each for the N-th PATH (path_settings.h tells how it is
-// written), and carries IPv4 packets between the two devices of a path (link.h). When they are there it prints "ready PID CLIENT SERVER": the
-// namespaces are /proc/PID/fd/CLIENT and /proc/PID/fd/SERVER and vanish with their last process. Addresses and routes
-// are the caller's. Commands come in by stdin, one a line; its end, or SIGTERM, ends the emulator.
+// makes two anonymous namespaces, "client" and "server", with a TUN device pathN in each for the
+// N-th PATH (path_settings.h tells how it is written), and carries IPv4 packets between the two
+// devices of a path (link.h). When they are there it prints "ready PID CLIENT SERVER": the
+// namespaces are /proc/PID/fd/CLIENT and /proc/PID/fd/SERVER and vanish with their last process.
+// Addresses and routes are the caller's. Commands come in by stdin, one a line; its end, or
+// SIGTERM, ends the emulator.
 //
-//     path N down|freeze|refuse|up    N is 1.. or all. down: silence, what is in flight is lost too. freeze: nothing
-//                                     moves, nothing is lost but to full queues. refuse: every packet is answered with a
-//                                     TCP reset. up ends them.
-//     path N cut                      a TCP reset for every flow seen so far, to whichever end sends next; new flows pass
+//     path N down|freeze|refuse|up    N is 1.. or all. down: silence, what is in flight is lost
+//                                     too. freeze: nothing moves, nothing is lost but to full
+//                                     queues. refuse: every packet is answered with a TCP reset. up
+//                                     ends them.
+//     path N cut                      a TCP reset for every flow seen so far, to whichever end
+//                                     sends next; new flows pass
 //     path N rate|delay|queue|loss|jitter|flow|flowqueue VALUE
 //     in SECONDS COMMAND
-//     after BYTES COMMAND             when so much TCP payload was delivered, both directions together
+//     after BYTES COMMAND             when so much TCP payload was delivered, both directions
+//                                     together
 //     stats                           prints what the end prints: counters as one line of JSON
 
 #include "lab/link.h"
@@ -48,7 +53,8 @@ using namespace lab;
 
 namespace {
 
-// Packets are moved at most this often, as a network card spares its host an interrupt for each of them.
+// Packets are moved at most this often, as a network card spares its host an interrupt for each of
+// them.
 constexpr nanos turn = 250'000;
 
 nanos clock_now() {
@@ -67,7 +73,7 @@ void pause_until(nanos at) {
     std::exit(1);
 }
 
-// -- the devices -----------------------------------------------------------------------------------
+// -- the devices ----------------------------------------------------------------------------------
 
 int open_tun(std::size_t n) {
     const int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
@@ -89,7 +95,7 @@ int make_namespace(std::size_t paths, std::vector<int>& devices) {
     return ns;
 }
 
-// -- the emulator ----------------------------------------------------------------------------------
+// -- the emulator ---------------------------------------------------------------------------------
 
 volatile std::sig_atomic_t stopped = 0;
 

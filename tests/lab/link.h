@@ -1,10 +1,12 @@
 #pragma once
 
-// The model of a path, each direction of which is a link between two devices: random loss, [a flow's queue served at the
-// flow's rate,] the path's drop-tail queue served at the path's rate, then the delay, in order.
+// The model of a path, each direction of which is a link between two devices: random loss, [a
+// flow's queue served at the flow's rate,] the path's drop-tail queue served at the path's rate,
+// then the delay, in order.
 //
-// A packet's times follow from its arrival and from those before it, not from when this process happened to run: a
-// late turn delays a packet a little and never lowers the rate. Sizes are those of the IP packets.
+// A packet's times follow from its arrival and from those before it, not from when this process
+// happened to run: a late turn delays a packet a little and never lowers the rate. Sizes are those
+// of the IP packets.
 
 #include "lab/path_settings.h"
 #include "lab/segment.h"

@@ -4,9 +4,9 @@
 //
 //     RATE/DELAY/QUEUE[,loss=X][,jitter=MS][,flow=RATE][,flowqueue=BYTES][,seed=N]
 //
-// Mbit/s (0: no limit), ms one way, bytes (K and M are understood). loss is a fraction, or 1%. flow: every flow (5-tuple)
-// is held to this rate in a queue of its own, then enters the path's. Each value may be UP:DOWN, where up is from client
-// to server.
+// Mbit/s (0: no limit), ms one way, bytes (K and M are understood). loss is a fraction, or 1%.
+// flow: every flow (5-tuple) is held to this rate in a queue of its own, then enters the path's.
+// Each value may be UP:DOWN, where up is from client to server.
 
 #include <cstdlib>
 #include <string>

@@ -1,7 +1,7 @@
 #pragma once
 
-// What the lab's emulator knows of the IPv4 packets that it carries: which TCP connection one belongs to, how much of its
-// payload it has, and what a host without that connection would answer.
+// What the lab's emulator knows of the IPv4 packets that it carries: which TCP connection one
+// belongs to, how much of its payload it has, and what a host without that connection would answer.
 
 #include <arpa/inet.h>
 #include <netinet/ip.h>

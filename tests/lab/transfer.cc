@@ -1,17 +1,20 @@
-// The traffic of the lab: a server in one namespace, a client in the other, CLOCK_MONOTONIC common to both.
+// The traffic of the lab: a server in one namespace, a client in the other, CLOCK_MONOTONIC common
+// to both.
 //
 //     lab-transfer serve PORT [mptcp]       at every address; prints "ready", serves until killed
 //     lab-transfer run HOST PORT up|down BYTES [NAME=VALUE...]
 //         bind=ADDRESS   the local address
 //         mptcp=1        asks the kernel for an MPTCP socket
-//         echo=1         beside the transfer, 64 bytes there and back every 50 ms on a connection of their own
+//         echo=1         beside the transfer, 64 bytes there and back every 50 ms on a connection
+//                        of their own
 //         warm=BYTES     moves so many first, over a connection of their own, and then
 //         idle=SECONDS   waits
 //         timeout=SECONDS (300)
 //
-// The bytes are a pattern that the receiver verifies, to the end of the stream. Prints one line of JSON: seconds from
-// before the connect until the receiver has the last byte, ms until it has the first, the longest time between two
-// deliveries, and what arrived in every quarter of a second (Mbit/s). Exit status 1: it was not exact, or not in time.
+// The bytes are a pattern that the receiver verifies, to the end of the stream. Prints one line of
+// JSON: seconds from before the connect until the receiver has the last byte, ms until it has the
+// first, the longest time between two deliveries, and what arrived in every quarter of a second
+// (Mbit/s). Exit status 1: it was not exact, or not in time.
 //
 // Blocking sockets and threads on purpose: the load must not share the machinery it measures.
 
@@ -63,7 +66,7 @@ nanos clock_now() {
     std::_Exit(1);
 }
 
-// -- sockets ---------------------------------------------------------------------------------------
+// -- sockets --------------------------------------------------------------------------------------
 
 sockaddr_in address(const char* host, int port) {
     sockaddr_in a{};
@@ -73,7 +76,7 @@ sockaddr_in address(const char* host, int port) {
     return a;
 }
 
-// -- what the two ends tell each other -------------------------------------------------------------
+// -- what the two ends tell each other ------------------------------------------------------------
 
 enum class job : std::uint64_t { upload, download, echo };
 
@@ -141,7 +144,7 @@ bool send_pattern(int fd, const request& r) {
     return shutdown(fd, SHUT_WR) == 0;
 }
 
-// -- the server ------------------------------------------------------------------------------------
+// -- the server -----------------------------------------------------------------------------------
 
 void serve_one(int fd) {
     request r{};
@@ -183,7 +186,7 @@ int serve(int port, bool mptcp) {
     return 1;
 }
 
-// -- the client ------------------------------------------------------------------------------------
+// -- the client -----------------------------------------------------------------------------------
 
 struct target {
     const char* host;

@@ -1,10 +1,11 @@
 #pragma once
 
-// The applications at both ends of a simulated session: they open the streams that were planned, write, read at their
-// own pace, and end them.
+// The applications at both ends of a simulated session: they open the streams that were planned,
+// write, read at their own pace, and end them.
 //
-// Every byte read is compared with the byte that must be there, and an event that must not come is a failure. They know
-// only the engine at their end: whoever has the subflows lets them act whenever something happened to it.
+// Every byte read is compared with the byte that must be there, and an event that must not come is
+// a failure. They know only the engine at their end: whoever has the subflows lets them act
+// whenever something happened to it.
 
 #include <libp/stripe/engine.h>
 #include <sim/stream_plan.h>

@@ -2,14 +2,17 @@
 
 // BBR, version 1, as a sender runs it: a model of the path instead of a reaction to its losses.
 //
-// The path is known by two figures: the most that it delivered within ten round trips, and the least that a round trip took within ten seconds. Their
-// product is what the path holds. Packets leave at the path's rate, and twice what it holds is in flight at most; a lost packet is sent
-// again and changes neither. To keep the figures fresh the rate is a quarter higher in one round trip of eight, and a quarter lower in the next, so that what
-// queued goes; and where ten seconds brought no shorter round trip, almost nothing is in flight for a fifth of a second.
+// The path is known by two figures: the most that it delivered within ten round trips, and the
+// least that a round trip took within ten seconds. Their product is what the path holds. Packets
+// leave at the path's rate, and twice what it holds is in flight at most; a lost packet is sent
+// again and changes neither. To keep the figures fresh the rate is a quarter higher in one round
+// trip of eight, and a quarter lower in the next, so that what queued goes; and where ten seconds
+// brought no shorter round trip, almost nothing is in flight for a fifth of a second.
 //
-// After Cardwell, Cheng, Gunn, Yeganeh and Jacobson, "BBR: Congestion-Based Congestion Control", ACM Queue 14(5), 2016, and
-// draft-cardwell-iccrg-bbr-congestion-control-00, whose constants these are; samples of the rate after draft-cheng-iccrg-delivery-rate-estimation-00.
-// Left out: policers (its long-term sampling), and packet conservation in the first round trip of a recovery.
+// After Cardwell, Cheng, Gunn, Yeganeh and Jacobson, "BBR: Congestion-Based Congestion Control",
+// ACM Queue 14(5), 2016, and draft-cardwell-iccrg-bbr-congestion-control-00, whose constants these
+// are; samples of the rate after draft-cheng-iccrg-delivery-rate-estimation-00. Left out: policers
+// (its long-term sampling), and packet conservation in the first round trip of a recovery.
 
 #include <libp/time.h>
 
@@ -29,7 +32,8 @@ class bbr {
         bool limited = false;  // there was too little to send
     };
 
-    // In bytes. `phase`: where its cycle begins, so that those who share a path do not probe together.
+    // In bytes. `phase`: where its cycle begins, so that those who share a path do not probe
+    // together.
     bbr(double segment, double first_window, unsigned phase) noexcept
         : segment_(segment), first_window_(first_window), window_(first_window), phase_(phase) {}
 
@@ -43,7 +47,8 @@ class bbr {
     // There was room for more than there was to send.
     void on_starved(double flying) noexcept { limited_until_ = delivered_ + flying; }
 
-    // An acknowledgement: first what it says has arrived, one by one, and then on_ack() with what is in flight now.
+    // An acknowledgement: first what it says has arrived, one by one, and then on_ack() with what
+    // is in flight now.
     void on_arrived(const mark& m, double size) noexcept;
     void on_ack(duration rtt, bool lost, double flying, instant now);
 
@@ -62,8 +67,8 @@ class bbr {
     double window_gain() const noexcept {
         return now_ == mode::startup || now_ == mode::drain ? start_gain : 2;
     }
-    // The largest of ten rounds comes first, and behind each the largest of what came later. A sample taken while there was too little to send says
-    // only that the path is no slower.
+    // The largest of ten rounds comes first, and behind each the largest of what came later. A
+    // sample taken while there was too little to send says only that the path is no slower.
     void note_rate(double sample);
     // Three rounds without a quarter more.
     void look_whether_full() noexcept;

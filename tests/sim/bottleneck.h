@@ -1,9 +1,11 @@
 #pragma once
 
-// One direction of a route: a queue in front of a line with a rate and a delay. Any number of flows share it.
+// One direction of a route: a queue in front of a line with a rate and a delay. Any number of flows
+// share it.
 //
-// Packets never overtake each other. Jitter is a delay that changes every so often; a packet that comes behind a slow one waits for it,
-// as it does in radio networks. Every property can be changed while packets are under way.
+// Packets never overtake each other. Jitter is a delay that changes every so often; a packet that
+// comes behind a slow one waits for it, as it does in radio networks. Every property can be changed
+// while packets are under way.
 
 #include <libp/types.h>
 #include <sim/timeline.h>

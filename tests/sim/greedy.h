@@ -1,6 +1,7 @@
 #pragma once
 
-// What TCP connections that always have something to send reach over given paths: the most that anything above them can.
+// What TCP connections that always have something to send reach over given paths: the most that
+// anything above them can.
 
 #include <sim/tcp_lane.h>
 

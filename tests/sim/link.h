@@ -1,6 +1,7 @@
 #pragma once
 
-// A subflow's pipe, both ways, as the world between two engines knows it: plain ones here, TCP connections in tcp_flow.h.
+// A subflow's pipe, both ways, as the world between two engines knows it: plain ones here, TCP
+// connections in tcp_flow.h.
 
 #include <libp/block.h>
 #include <libp/chain.h>

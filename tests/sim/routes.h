@@ -1,6 +1,7 @@
 #pragma once
 
-// Routes between the two ends of a simulation, and the subflows kept over them: TCP connections that are dialled again when they die.
+// Routes between the two ends of a simulation, and the subflows kept over them: TCP connections
+// that are dialled again when they die.
 
 #include <sim/simulation.h>
 #include <sim/tcp_flow.h>

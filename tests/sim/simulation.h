@@ -2,11 +2,12 @@
 
 // Two striping engines, the subflows between them, and applications at both ends, in virtual time.
 //
-// The driver here does what the product's does (subflow_driver.h): rounds over the subflows that take bytes, batches of what
-// a subflow delivers in 4 ms, 10 ms' worth unsent below, congestion told when it changes, and the engine is asked again after
-// anything that happened at its end.
+// The driver here does what the product's does (subflow_driver.h): rounds over the subflows that
+// take bytes, batches of what a subflow delivers in 4 ms, 10 ms' worth unsent below, congestion
+// told when it changes, and the engine is asked again after anything that happened at its end.
 //
-// The engines' invariants are checked every `check_every` steps; what is read is the business of applications.h.
+// The engines' invariants are checked every `check_every` steps; what is read is the business of
+// applications.h.
 
 #include <libp/stripe/engine.h>
 #include <sim/allowance_check.h>
@@ -31,7 +32,7 @@ class simulation : private link_user {
     simulation(std::uint64_t seed, const engine_options& common, failure_sink on_failure);
     virtual ~simulation();
 
-    // -- subflows ----------------------------------------------------------------------------------
+    // -- subflows ---------------------------------------------------------------------------------
 
     void add(subflow_id id, std::unique_ptr<link> l, const subflow_options& options = {});
     link_user& user() { return *this; }
@@ -53,7 +54,7 @@ class simulation : private link_user {
     // Told when an end lost a subflow.
     std::function<void(subflow_id, int side)> on_lost;
 
-    // -- applications --------------------------------------------------------------------------------
+    // -- applications -----------------------------------------------------------------------------
 
     std::size_t plan(const stream_plan& p) {
         touched_[p.opener] = true;
@@ -62,9 +63,10 @@ class simulation : private link_user {
     const outcome& at(std::size_t plan, int side) { return apps.at(plan, side); }
     stream_plan& plan_at(std::size_t plan) { return apps.plan_at(plan); }
 
-    // -- running --------------------------------------------------------------------------------------
+    // -- running ----------------------------------------------------------------------------------
 
-    // Runs until everything planned came to its end; false if that does not happen within `limit` of virtual time.
+    // Runs until everything planned came to its end; false if that does not happen within `limit`
+    // of virtual time.
     bool run(duration limit = std::chrono::hours(1));
     // Lets things happen until virtual time `until`.
     void run_for(duration d);
@@ -129,8 +131,9 @@ class simulation : private link_user {
     void flush(place& p, int side);
     void tell(subflow_id id, place& p, int side);
     static std::size_t worth(double rate, duration d, std::size_t least, std::size_t most);
-    // No bytes stay where they do not get on: what a retransmission timer would be for. Where all were silent one that speaks does so before it
-    // confirms anything, and only then the patience of the others begins: 3 s, and a little for that.
+    // No bytes stay where they do not get on: what a retransmission timer would be for. Where all
+    // were silent one that speaks does so before it confirms anything, and only then the patience
+    // of the others begins: 3 s, and a little for that.
     void check_neglect();
     void check_all();
 

@@ -1,6 +1,7 @@
 #pragma once
 
-// What the applications at both ends of a simulated session do with a stream, and what became of it.
+// What the applications at both ends of a simulated session do with a stream, and what became of
+// it.
 
 #include <libp/block.h>
 #include <libp/chain.h>
@@ -24,7 +25,8 @@ struct stream_plan {
     std::int64_t abort_after[2] = {-1, -1};  // by end: aborts when it has read that much
     bool refuse = false;
     duration start{0};
-    // The opener writes one chunk every so often, and the acceptor answers what it has read: `down` is to be the same as `up`.
+    // The opener writes one chunk every so often, and the acceptor answers what it has read: `down`
+    // is to be the same as `up`.
     duration echo_every{0};
 };
 

@@ -1,6 +1,7 @@
 #pragma once
 
-// A simulation for tests: over plain links unless said otherwise, and what must not be is a test's failure.
+// A simulation for tests: over plain links unless said otherwise, and what must not be is a test's
+// failure.
 //
 // No source goes with it: those of tests/sim are in a program without GoogleTest too.
 
@@ -20,7 +21,8 @@ class world : public simulation {
             {.payload_crc = crc});
     }
     void freeze(subflow_id id, bool frozen) { plain(id).freeze(frozen); }
-    // Cuts it: `late_bytes` of what is under way each way still arrive. Ends notice in either order.
+    // Cuts it: `late_bytes` of what is under way each way still arrive. Ends notice in either
+    // order.
     void cut(subflow_id id, std::size_t late_bytes = 0) {
         for (int to : {0, 1}) {
             if (!is_up(id)) return;

@@ -17,7 +17,8 @@ class tcp_flow final : public link {
     void keep_unsent(int from, std::size_t n) override { lanes_[from].keep_unsent(n); }
     void close(int side) override;
 
-    // The `nth` byte that arrives from end `from`, counted from now (1 is the next), has a bit wrong.
+    // The `nth` byte that arrives from end `from`, counted from now (1 is the next), has a bit
+    // wrong.
     void corrupt(int from, std::uint64_t nth) { flip_[from] = nth; }
     const libp::sim::tcp_lane& lane(int from) const { return lanes_[from]; }
 

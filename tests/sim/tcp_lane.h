@@ -2,13 +2,16 @@
 
 // One direction of a TCP connection over two bottlenecks: enough of TCP to get ratios right.
 //
-//  * segments of 1448 bytes in packets of 1500; the receiver acknowledges every second one and every one out of order
+//  * segments of 1448 bytes in packets of 1500; the receiver acknowledges every second one and
+//    every one out of order
 //  * slow start from 10 segments and CUBIC (cubic.h), or BBR (bbr.h), which paces
 //  * a window that is not used neither grows nor stays (window_use.h)
-//  * loss: whatever was transmitted before something that arrived is lost (packets never overtake each other); a tail probe after
-//    two round trips; a timeout of at least 200 ms that doubles up to `rto_max`
+//  * loss: whatever was transmitted before something that arrived is lost (packets never overtake
+//    each other); a tail probe after two round trips; a timeout of at least 200 ms that doubles up
+//    to `rto_max`
 //  * the receiver's window is unlimited, and it gets bytes in order only
-//  * the socket: takes bytes while less than `lowat` is unsent, and asks for more when half of that is left
+//  * the socket: takes bytes while less than `lowat` is unsent, and asks for more when half of that
+//    is left
 //
 // The lane is the state of both ends, so only numbers travel in packets.
 
@@ -57,7 +60,8 @@ class tcp_lane final : public host {
         wake();
     }
     std::uint64_t unsent() const noexcept { return written_ - next_; }
-    // The sender's end is closed: nothing more is sent but a reset, now and whenever something comes.
+    // The sender's end is closed: nothing more is sent but a reset, now and whenever something
+    // comes.
     void reset_by_sender() {
         sender_gone_ = true;
         send_reset();

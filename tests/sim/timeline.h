@@ -1,7 +1,8 @@
 #pragma once
 
-// Virtual time: what is going to happen, in order. Nothing here reads a clock, and what is due at the same instant happens in
-// the order in which it was scheduled, so a run is a function of its inputs.
+// Virtual time: what is going to happen, in order. Nothing here reads a clock, and what is due at
+// the same instant happens in the order in which it was scheduled, so a run is a function of its
+// inputs.
 
 #include <libp/time.h>
 

@@ -1,6 +1,7 @@
 #pragma once
 
-// Applications that speak to each other over a flow of datagrams: one every so often, and what became of each.
+// Applications that speak to each other over a flow of datagrams: one every so often, and what
+// became of each.
 
 #include <sim/simulation.h>
 

@@ -1,4 +1,5 @@
-// Who carries what under the scheduler `auto`: which path for what, what is sent again first, what is copied.
+// Who carries what under the scheduler `auto`: which path for what, what is sent again first, what
+// is copied.
 
 #include <algorithm>
 
@@ -32,7 +33,8 @@ TEST(scheduler, automatic_uses_each_for_what_it_can_do) {
     EXPECT_LT(seconds(w.now - instant{}), 2.0 * 1.15);
 }
 
-// What a path died with takes the next room there is, but somebody who waits for two bytes does not wait for that.
+// What a path died with takes the next room there is, but somebody who waits for two bytes does not
+// wait for that.
 TEST(scheduler, what_somebody_waits_for_is_copied_past_what_lacks_room) {
     raw_peer p(with(scheduler::automatic), 0);
     p.e.subflow_up(1, {.payload_crc = false, .rtt = 2ms}, p.now);
@@ -97,7 +99,8 @@ TEST(scheduler, automatic_puts_what_is_in_a_hurry_on_the_nearest) {
     EXPECT_LT(all[all.size() / 2], 50ms) << "it took the far one";
 }
 
-// Frames of a fast path are larger than what a confirmation makes room for on the other: what is new must not take it again and again.
+// Frames of a fast path are larger than what a confirmation makes room for on the other: what is
+// new must not take it again and again.
 TEST(scheduler, automatic_sends_again_first_what_a_fast_path_died_with) {
     for (const double fast : {100e6, 300e6}) {
         for (const duration delay : {duration(200us), duration(1ms), duration(5ms)}) {
@@ -154,7 +157,8 @@ TEST(scheduler, automatic_copies_an_open_with_its_first_bytes) {
     }
 }
 
-// The nearer path should have confirmed something long ago: what the peer waits for goes by the other.
+// The nearer path should have confirmed something long ago: what the peer waits for goes by the
+// other.
 TEST(scheduler, automatic_says_nothing_that_must_arrive_by_a_path_that_is_overdue) {
     raw_peer p({}, 0);
     p.e.subflow_up(1, {.payload_crc = false, .rtt = 10ms}, p.now);

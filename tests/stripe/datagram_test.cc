@@ -1,4 +1,5 @@
-// Flows of datagrams, seen from a peer played by hand: each datagram once or twice and never again, whole, and let go of in time.
+// Flows of datagrams, seen from a peer played by hand: each datagram once or twice and never again,
+// whole, and let go of in time.
 
 #include "raw_peer.h"
 #include "stripe/datagram_flow.h"
@@ -258,7 +259,8 @@ TEST(datagrams, what_is_not_read_in_time_is_dropped) {
     EXPECT_EQ(p.e.datagrams(2).unread, 1u);
 }
 
-// A subflow that owes a confirmation is left at once, and the other that takes the same path is the last choice.
+// A subflow that owes a confirmation is left at once, and the other that takes the same path is the
+// last choice.
 TEST(datagrams, leave_a_subflow_that_confirms_nothing) {
     engine_options o = with_datagrams();
     o.even = false;
@@ -335,7 +337,8 @@ TEST(datagrams, only_so_much_is_in_flight) {
     EXPECT_FALSE(p.datagrams(1).empty());
 }
 
-// A frame of data may be larger than what a confirmation makes room for: datagrams must not take that room again and again.
+// A frame of data may be larger than what a confirmation makes room for: datagrams must not take
+// that room again and again.
 TEST(datagrams, share_alike_with_data_in_large_frames) {
     engine_options o = with_datagrams();
     o.peer_initial_credit = o.max_window = 1024 * mib;

@@ -290,7 +290,8 @@ TEST(engine, letting_go_of_a_stream_that_is_over_resets_nothing) {
     EXPECT_TRUE(p.e.ended(id));
 }
 
-// OPEN_OK may be on a subflow that dies when the acceptor has nothing more to do with the stream: it is not said again then.
+// OPEN_OK may be on a subflow that dies when the acceptor has nothing more to do with the stream:
+// it is not said again then.
 TEST(engine, what_is_sent_behind_open_ok_is_an_answer_too) {
     raw_peer p;
     const stream_id id = p.e.open({}, p.now);

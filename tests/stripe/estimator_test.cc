@@ -1,4 +1,5 @@
-// What a subflow's estimator makes of confirmations: rates, round trips, and what follows from them. No clock but the test's.
+// What a subflow's estimator makes of confirmations: rates, round trips, and what follows from
+// them. No clock but the test's.
 
 #include "stripe/delivery_estimator.h"
 
@@ -74,7 +75,8 @@ TEST(estimator, nothing_is_delivered_faster_than_it_was_sent) {
     const mark third = p.e.on_sent(10'000, p.now + 1000ms);
     p.e.on_confirmed(110'000, second, {}, p.now + 1010ms);
     p.e.on_confirmed(210'000, third, {}, p.now + 1050ms);
-    // 200,000 bytes confirmed within 150 ms had been sent within a second; the bunch before that took 1010 ms.
+    // 200,000 bytes confirmed within 150 ms had been sent within a second; the bunch before that
+    // took 1010 ms.
     EXPECT_DOUBLE_EQ(p.e.rate(), 200'000 / 1.0);
 }
 
@@ -172,7 +174,8 @@ TEST(estimator, the_shortest_round_trip_is_forgotten_in_time) {
     EXPECT_EQ(p.e.rtt_min(), 20ms) << "and shorter at once";
 }
 
-// A path of 20 ms whose queue, made by ourselves, stands as long as more is in flight than half of what it holds.
+// A path of 20 ms whose queue, made by ourselves, stands as long as more is in flight than half of
+// what it holds.
 TEST(estimator, a_queue_that_stands_is_drained_before_it_is_taken_for_the_path) {
     path p;
     p.settle(1e6, 20ms);
@@ -256,7 +259,8 @@ TEST(estimator, one_that_comes_back_starts_again_from_less) {
 
 // -- what follows ---------------------------------------------------------------------------------
 
-// What the path holds, and a little more: enough to keep it busy and to find out that it has become faster.
+// What the path holds, and a little more: enough to keep it busy and to find out that it has become
+// faster.
 TEST(estimator, the_allowance_fills_the_path_and_little_more) {
     for (const double rate : {1e6, 10e6, 100e6})
         for (const duration rtt : {5ms, 40ms, 200ms}) {
@@ -330,7 +334,8 @@ TEST(estimator, while_it_starts_it_may_double) {
     EXPECT_GE(p.e.allowance(), 2 * 200'000u);
 }
 
-// The handshake had luck, and nothing after it: by its round trip alone no more would ever be in flight than was.
+// The handshake had luck, and nothing after it: by its round trip alone no more would ever be in
+// flight than was.
 TEST(estimator, while_it_starts_it_may_double_however_long_round_trips_are) {
     path p(20ms);
     std::uint64_t volume = 14'480;
@@ -437,7 +442,8 @@ TEST(estimator, patience_is_longer_than_any_usual_round_trip) {
     EXPECT_LE(far.e.patience(), 10s) << "somebody waits";
 }
 
-// A hundred confirmations that took as long as each other say that the path is steady now, and not that it is.
+// A hundred confirmations that took as long as each other say that the path is steady now, and not
+// that it is.
 TEST(estimator, patience_outlives_a_calm_round_trip) {
     path p;
     for (int n = 0; n < 20; ++n)

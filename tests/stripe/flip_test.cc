@@ -1,4 +1,5 @@
-// A bit is flipped somewhere on the way: any bit of anything. It costs the subflow that carried it and nothing else.
+// A bit is flipped somewhere on the way: any bit of anything. It costs the subflow that carried it
+// and nothing else.
 
 #include <libp/block.h>
 #include <libp/stripe/engine.h>

@@ -312,7 +312,8 @@ TEST_F(handshake_test, a_refusal_may_have_words_and_a_code_of_its_own) {
     EXPECT_EQ(told(frame(wordy, "full")), (error{reason::limit, by_peer}))
         << "no need for the rest";
     EXPECT_EQ(told(goaway(0x3b)), (error{reason::other_version, by_peer}));
-    // What says nothing of how another try would end does not say that it would not, whoever says it.
+    // What says nothing of how another try would end does not say that it would not, whoever says
+    // it.
     for (const std::uint16_t code : {0x00, 0x01, 0x07, 0x20, 0x21, 0x27, 0x36, 0x38, 0x3c, 0xffff})
         EXPECT_EQ(told(goaway(code)), error{reason::peer_reset}) << code;
     wire::header wrong = wordy;

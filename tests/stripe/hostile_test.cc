@@ -1,4 +1,5 @@
-// Peers that break the protocol: each gets the answer that wire.h gives it, and nobody else is harmed.
+// Peers that break the protocol: each gets the answer that wire.h gives it, and nobody else is
+// harmed.
 
 #include "raw_peer.h"
 
@@ -297,7 +298,8 @@ TEST(hostile, s13_an_explosion_of_ranges_breaks_that_stream_only) {
     EXPECT_EQ(p.e.memory(), 0u);
 }
 
-// Every second byte missing, of many streams: their windows count the bytes, not what it takes to hold each by itself.
+// Every second byte missing, of many streams: their windows count the bytes, not what it takes to
+// hold each by itself.
 TEST(hostile, s13_ranges_of_many_streams_fit_the_budget) {
     raw_peer p({.memory_budget = 1 * mib});
     p.checked = false;
@@ -437,7 +439,8 @@ TEST(hostile, control_frames_that_are_confirmed_count_no_more) {
     p.e.check_invariants();
 }
 
-// Eight streams of which every byte is in a frame of its own, none ever confirmed: each frame that comes asks what there is to be sent, which is nothing.
+// Eight streams of which every byte is in a frame of its own, none ever confirmed: each frame that
+// comes asks what there is to be sent, which is nothing.
 TEST(hostile, fragments_that_are_never_confirmed_make_nothing_slow) {
     const auto time_of = [](int fragments) {
         raw_peer p;
@@ -468,7 +471,8 @@ TEST(hostile, fragments_that_are_never_confirmed_make_nothing_slow) {
     EXPECT_LT(time_of(1500), 4 * time_of(130) + 100ms);
 }
 
-// A table of streams that hashes their ids as the standard library does would have all of these in one bucket.
+// A table of streams that hashes their ids as the standard library does would have all of these in
+// one bucket.
 TEST(hostile, no_choice_of_ids_is_slow) {
     constexpr stream_id streams = 16384;
     std::unordered_map<stream_id, int> table;

@@ -1,4 +1,5 @@
-// Frames of one stream, each on a subflow of its own, arrive in every order there is: the result is always the same.
+// Frames of one stream, each on a subflow of its own, arrive in every order there is: the result is
+// always the same.
 
 #include <libp/block.h>
 #include <libp/stripe/engine.h>

@@ -1,7 +1,7 @@
 #pragma once
 
-// The far end of one engine, played by hand: frames are written byte by byte into its subflows, and what it
-// sends is cut into frames again. For what a proper peer never does.
+// The far end of one engine, played by hand: frames are written byte by byte into its subflows, and
+// what it sends is cut into frames again. For what a proper peer never does.
 
 #include <libp/block.h>
 #include <libp/crc32c.h>

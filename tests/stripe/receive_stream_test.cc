@@ -135,7 +135,8 @@ TEST_F(receive_stream_test, small_pieces_that_meet_do_not_hold_a_block_each) {
     }
 }
 
-// Runs of pieces of three sizes, those of each size by themselves, forwards or backwards, and each in a large block.
+// Runs of pieces of three sizes, those of each size by themselves, forwards or backwards, and each
+// in a large block.
 TEST_F(receive_stream_test, no_pattern_of_pieces_holds_many_times_its_bytes) {
     constexpr std::size_t sizes[] = {1, 2, 511, 512, 513, 4095, 4096, 4097, 16384, 65535};
     for (std::uint64_t seed : test_seeds(100)) {

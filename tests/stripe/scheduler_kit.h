@@ -1,6 +1,7 @@
 #pragma once
 
-// What the tests of the schedulers share: sessions with a scheduler, over links of some shape, and a sender that never runs out.
+// What the tests of the schedulers share: sessions with a scheduler, over links of some shape, and
+// a sender that never runs out.
 
 #include <sim/stripe_world.h>
 

@@ -24,7 +24,8 @@ struct sender {
     send_stream it;
 };
 
-// A peer that never confirms the first fragment, however much it confirms of the rest, costs no memory but the first's.
+// A peer that never confirms the first fragment, however much it confirms of the rest, costs no
+// memory but the first's.
 TEST(send_stream, what_is_delivered_is_forgotten_wherever_it_stands) {
     sender one_by_one(1000);
     for (std::uint64_t at = 10; at < 10'000; at += 10)

@@ -23,7 +23,8 @@ TEST(engine_subflow, what_was_not_confirmed_goes_again_when_its_subflow_dies) {
     EXPECT_EQ(p.e.memory(), 1000u) << "what is confirmed is let go of";
     p.write(id, std::string(500, 'c'));
     p.frames(1);
-    // The last frame has come by another way: an ACK says so. Of the one before only a part has: it goes again as it was.
+    // The last frame has come by another way: an ACK says so. Of the one before only a part has: it
+    // goes again as it was.
     p.ack(id, 1000, {{1200, 1300}, {2000, 2500}});
     EXPECT_EQ(p.e.memory(), 1000u);
     p.down();
@@ -286,7 +287,8 @@ TEST(engine_subflow, a_subflow_that_answers_nothing_is_given_up) {
     }
 }
 
-// What is idle says nothing either way: it is asked, and when it has answered the silent one is looked at again.
+// What is idle says nothing either way: it is asked, and when it has answered the silent one is
+// looked at again.
 TEST(engine_subflow, an_idle_subflow_is_asked_before_a_silent_one_is_distrusted) {
     raw_peer p;
     const stream_id id = p.e.open({"x"}, p.now);
@@ -320,7 +322,8 @@ TEST(engine_subflow, s06_a_clock_that_jumps_kills_nobody) {
     EXPECT_EQ(p.e.next_timer(), p.now + p.options.heartbeat);
 }
 
-// With much under way on all subflows. Whichever confirmation is read first makes nobody else look silent for an hour.
+// With much under way on all subflows. Whichever confirmation is read first makes nobody else look
+// silent for an hour.
 TEST(engine_subflow, s06_a_clock_that_jumps_starts_no_storm) {
     for (const subflow_id told : {0u, 1u, 2u}) {
         SCOPED_TRACE(told);

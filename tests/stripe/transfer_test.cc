@@ -1,4 +1,5 @@
-// Two engines over simulated subflows: whatever happens to the subflows, every stream comes out exact and to its end.
+// Two engines over simulated subflows: whatever happens to the subflows, every stream comes out
+// exact and to its end.
 
 #include <sim/stripe_world.h>
 
@@ -31,7 +32,8 @@ TEST(transfer, one_stream_over_four_subflows_uses_them_all) {
     w.expect_empty();
 }
 
-// Everything at random: sizes, rates, delays, reading speeds, subflows that die (between frames and inside them) and join.
+// Everything at random: sizes, rates, delays, reading speeds, subflows that die (between frames and
+// inside them) and join.
 void random_run(std::uint64_t seed) {
     SCOPED_TRACE(seed_note(seed));
     engine_options o;
@@ -125,8 +127,8 @@ TEST(transfer, random_weather) {
     }
 }
 
-// Twenty small frames over two subflows, one of which dies after byte 0, 1, 2 ... of either direction: at every boundary of
-// a frame and everywhere inside.
+// Twenty small frames over two subflows, one of which dies after byte 0, 1, 2 ... of either
+// direction: at every boundary of a frame and everywhere inside.
 TEST(transfer, s01_one_subflow_dies_at_every_byte) {
     const link_shape small{
         .bytes_per_second = 1e6, .delay = 1ms, .queue = 200, .largest_packet = 64};
@@ -221,7 +223,8 @@ TEST(transfer, all_die_and_it_goes_on_where_it_was) {
     w.expect_empty();
 }
 
-// A subflow that goes silent without dying holds nothing up for long, and is given up in the end; nothing is lost.
+// A subflow that goes silent without dying holds nothing up for long, and is given up in the end;
+// nothing is lost.
 TEST(transfer, a_black_hole_is_given_up) {
     world w(5);
     for (subflow_id id : {1u, 2u, 3u, 4u})

@@ -33,7 +33,8 @@ std::string unspaced(std::string s) {
     return s;
 }
 
-// The checksum written out from its definition, so that the golden frames do not rest on the code under test.
+// The checksum written out from its definition, so that the golden frames do not rest on the code
+// under test.
 std::uint32_t crc_by_definition(bytes data) {
     std::uint32_t crc = ~0u;
     for (std::uint8_t byte : data) {

@@ -99,7 +99,8 @@ class recording_pipe final : public io_pipe {
     std::string& tape_;
 };
 
-// What a peer once said, HELLO and all, said again by somebody who listened: at once, and when the session is over.
+// What a peer once said, HELLO and all, said again by somebody who listened: at once, and when the
+// session is over.
 TEST(StripeAdversity, S20ARecordedSubflowPlayedAgainHarmsNobody) {
     world w({}, {.resume = 1s});
     std::string tape;
@@ -146,7 +147,7 @@ TEST(StripeAdversity, S20ARecordedSubflowPlayedAgainHarmsNobody) {
     EXPECT_TRUE(w.run([&] { return again.finished(); }));
 }
 
-// -- S21: a peer that starts again ------------------------------------------------------------------
+// -- S21: a peer that starts again ----------------------------------------------------------------
 
 TEST(StripeAdversity, S21BothEndsStartAgainAndNothingOfTheOldIsLeft) {
     event_loop loop(std::make_unique<sim_poller>());
@@ -176,7 +177,7 @@ TEST(StripeAdversity, S21BothEndsStartAgainAndNothingOfTheOldIsLeft) {
     }
 }
 
-// -- S25: connections that say nothing --------------------------------------------------------------
+// -- S25: connections that say nothing ------------------------------------------------------------
 
 TEST(StripeAdversity, S25TenThousandSilentConnectionsKeepNobodyOut) {
     constexpr std::size_t crowd = 10'000, wave = 100, most = 64;
@@ -195,7 +196,8 @@ TEST(StripeAdversity, S25TenThousandSilentConnectionsKeepNobodyOut) {
         w.idle(10ms);
         ASSERT_LE(here(), static_cast<std::ptrdiff_t>(most));
     }
-    // One who means it dials, and dials again when it is turned away, while slots are full of those who say nothing or a byte a second.
+    // One who means it dials, and dials again when it is turned away, while slots are full of those
+    // who say nothing or a byte a second.
     subflow_diary diary;
     duration wait = 100ms;
     const instant since = w.loop.now();
@@ -217,9 +219,10 @@ TEST(StripeAdversity, S25TenThousandSilentConnectionsKeepNobodyOut) {
     EXPECT_EQ(w.b.it.sessions(), 1u);
 }
 
-// -- S29: everybody dials again ---------------------------------------------------------------------
+// -- S29: everybody dials again -------------------------------------------------------------------
 
-// Ten minutes in which nothing can be reached. In virtual time the loop turns at nothing but the dials.
+// Ten minutes in which nothing can be reached. In virtual time the loop turns at nothing but the
+// dials.
 std::vector<instant> dials(std::size_t paths, bool wanted) {
     event_loop loop(std::make_unique<sim_poller>());
     resolver names;

@@ -1,4 +1,5 @@
-// A stream over any subflows keeps the contract of io_pipe.h, and keeps to it towards the pipes below.
+// A stream over any subflows keeps the contract of io_pipe.h, and keeps to it towards the pipes
+// below.
 
 #include <gtest/gtest.h>
 #include <libp/stripe/node.h>

@@ -158,7 +158,8 @@ TEST(StripeDialer, DealsByWeightAndNumber) {
     EXPECT_EQ(dealt({{2, 1}, {1, 1}}, 40), (counts{2, 1})) << "exactly so many";
 }
 
-// A path whose last subflow is gone is not dialled eight times over; when the one try comes through, the others follow.
+// A path whose last subflow is gone is not dialled eight times over; when the one try comes
+// through, the others follow.
 TEST(StripeDialer, S29APathThatIsDownIsTriedByOneAtATime) {
     real_world w;
     server s(w.loop);
@@ -206,7 +207,8 @@ TEST(StripeDialer, SubflowsThatDieAtOnceDoNotWakeEachOther) {
     dialer d(w.loop, w.names, w.client.it, w.client.out,
              {{*endpoint::parse(s.listener.address().to_string())}},
              {.subflows = 4, .first_wait = 10ms, .longest_wait = 1h});
-    // Five die before the others are left alone, and three may be on their way; then each waits, twice as long each time: five times at most.
+    // Five die before the others are left alone, and three may be on their way; then each waits,
+    // twice as long each time: five times at most.
     EXPECT_FALSE(w.run([&] { return s.all.size() > 5 + 3 + 4 * 5; }, 300ms)) << s.all.size();
     EXPECT_GE(s.all.size(), 5u);
     // When one has lived the others do not wait as long as they would have.
@@ -214,7 +216,8 @@ TEST(StripeDialer, SubflowsThatDieAtOnceDoNotWakeEachOther) {
     EXPECT_TRUE(w.run([&] { return d.up() == 4; }));
 }
 
-// Eight paths to somebody who does not answer: connects that hang do not pile up. Each is a descriptor.
+// Eight paths to somebody who does not answer: connects that hang do not pile up. Each is a
+// descriptor.
 TEST(StripeDialer, S29AtMostFourConnectsAreUnderWay) {
     const auto descriptors = [] {
         const std::filesystem::directory_iterator all("/proc/self/fd"), end;
@@ -272,7 +275,8 @@ TEST(StripeDialer, AStreamThatWaitsMakesItTryAgain) {
     EXPECT_TRUE(w.run([&] { return t.finished(); }));
 }
 
-// Between a client and a server: what it carries can be made to stop, without a word to either end, for the connections there are.
+// Between a client and a server: what it carries can be made to stop, without a word to either end,
+// for the connections there are.
 struct tarpit {
     explicit tarpit(event_loop& l, const socket_address& on)
         : loop(l),

@@ -43,7 +43,8 @@ struct judge final : joining_pipe::judge {
     error why{};
 };
 
-// READY answers our HELLO; the peer's own HELLO, which may come at once, says nothing of the way there and back.
+// READY answers our HELLO; the peer's own HELLO, which may come at once, says nothing of the way
+// there and back.
 TEST(Joining, TheHandshakeMeasuresTheRoundTrip) {
     event_loop loop(std::make_unique<sim_poller>());
     auto [ours, theirs] = make_memory_pair(loop);

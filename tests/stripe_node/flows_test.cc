@@ -1,4 +1,5 @@
-// Flows of datagrams as pipes: whole datagrams, the life of a stream, and nobody's unless both nodes take them.
+// Flows of datagrams as pipes: whole datagrams, the life of a stream, and nobody's unless both
+// nodes take them.
 
 #include <algorithm>
 
@@ -79,7 +80,8 @@ TEST(StripeFlows, DatagramsBothWaysAndAnEnd) {
     EXPECT_EQ(w.b.lines.count("datagrams session="), 1u);
 }
 
-// Somebody says something every 20 ms, of a size that tells which it was, and the path that carries it falls silent.
+// Somebody says something every 20 ms, of a size that tells which it was, and the path that carries
+// it falls silent.
 TEST(StripeFlows, S23APathThatFallsSilentCostsLittle) {
     world w(with_datagrams(), with_datagrams());
     w.b.answers = false;

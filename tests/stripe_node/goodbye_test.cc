@@ -117,7 +117,8 @@ TEST(StripeGoodbye, WhatWasCompleteIsReadToItsEndAfterTheGoodbye) {
     EXPECT_EQ(w.b.lines.count("warn"), 0u);
 }
 
-// The acknowledgement of the peer's last FIN was on a subflow that died: the end that closes says it again before it goes.
+// The acknowledgement of the peer's last FIN was on a subflow that died: the end that closes says
+// it again before it goes.
 TEST(StripeGoodbye, NobodyLeavesBeforeThePeerKnowsHowItsStreamsEnded) {
     for (const std::size_t dies : {0u, 1u}) {
         just_ended w;
@@ -158,7 +159,8 @@ TEST(StripeGoodbye, NothingBeginsInASessionThatThePeerLeaves) {
     w.join_many(2);
     talker& t = w.open({.to_send = 1000});
     ASSERT_TRUE(w.run([&] { return t.finished(); }));
-    // One of the two does not bring its goodbye, so that b is left for a while in a session that a has ended.
+    // One of the two does not bring its goodbye, so that b is left for a while in a session that a
+    // has ended.
     w.idle(1s);
     w.links[1].freeze();
     w.a.it.close({});

@@ -1,4 +1,5 @@
-// Two nodes that only listen, each at a UNIX socket, and real socats that join them: nobody dials, nobody has a role.
+// Two nodes that only listen, each at a UNIX socket, and real socats that join them: nobody dials,
+// nobody has a role.
 
 #include <csignal>
 

@@ -249,8 +249,8 @@ class counted_pipe final : public forwarding_pipe {
 // Nodes made by hand come to b, and stay when it has closed.
 struct world_of_stayers : world {
     explicit world_of_stayers(const node_options& of_b = {}) : world({}, of_b) {}
-    // One whose pipe at b counts in `alive`; with a session and a goodbye, or a byte of a stream that it has not opened, or a HELLO alone.
-    // Returns how much b has answered to that.
+    // One whose pipe at b counts in `alive`; with a session and a goodbye, or a byte of a stream
+    // that it has not opened, or a HELLO alone. Returns how much b has answered to that.
     std::size_t come(std::uint32_t n, std::size_t& alive, bool goodbye, bool data = false) {
         auto [near, far] = make_memory_pair(loop);
         b.it.adopt(std::make_unique<counted_pipe>(std::move(far), alive), "far");
@@ -294,7 +294,8 @@ struct world_of_stayers : world {
     std::deque<std::unique_ptr<io_pipe>> stay;
 };
 
-// Whoever begins sessions and ends them as often as he likes; one that is lost with its streams is said whatever came before.
+// Whoever begins sessions and ends them as often as he likes; one that is lost with its streams is
+// said whatever came before.
 TEST(StripeHandshake, SessionsThatComeAndGoDoNotFillTheLog) {
     std::size_t alive = 0;
     world_of_stayers w({.resume = 10ms});

@@ -1,4 +1,5 @@
-// Pipes of subflows that are no longer: what was queued goes, then our FIN, and then the peer's is awaited for a bounded time.
+// Pipes of subflows that are no longer: what was queued goes, then our FIN, and then the peer's is
+// awaited for a bounded time.
 
 #include <libp/pipe_memory.h>
 

@@ -1,4 +1,5 @@
-// Whose session it is: one that was given up stays so, only the same peer joins, and a restarted one is known.
+// Whose session it is: one that was given up stays so, only the same peer joins, and a restarted
+// one is known.
 
 #include <libp/stripe/wire.h>
 
@@ -63,7 +64,8 @@ TEST(StripePeer, AnEndedSessionIsRefusedWhereOthersLive) {
     EXPECT_TRUE(w.run([&] { return again.finished(); }));
 }
 
-// It is not remembered for ever; but the peer knows that there was one. Begun again, it would be given what it has had once.
+// It is not remembered for ever; but the peer knows that there was one. Begun again, it would be
+// given what it has had once.
 TEST(StripePeer, AForgottenSessionIsNotBegunAgain) {
     world w({.resume = 600s}, {.resume = 10s});
     another_peer other(w);
@@ -92,7 +94,8 @@ TEST(StripePeer, AForgottenSessionIsNotBegunAgain) {
     EXPECT_TRUE(w.run([&] { return again.finished(); }));
 }
 
-// Where that session had the last place, too: it counts no more, else the newcomer could not come before it is given up.
+// Where that session had the last place, too: it counts no more, else the newcomer could not come
+// before it is given up.
 TEST(StripePeer, S21ARestartedPeerBreaksItsOldSessionAtOnce) {
     for (const std::size_t places : {std::size_t{1}, node_options{}.max_sessions}) {
         SCOPED_TRACE(places);
@@ -130,7 +133,8 @@ class known_pipe final : public forwarding_pipe {
     std::string who_;
 };
 
-// Somebody else who knows all that HELLO says of a session, by whatever way: the same node over a link that proves another name.
+// Somebody else who knows all that HELLO says of a session, by whatever way: the same node over a
+// link that proves another name.
 TEST(StripePeer, OnlyTheSamePeerJoins) {
     world w;
     const auto join_as = [&](const std::string& who) {
@@ -159,7 +163,8 @@ TEST(StripePeer, OnlyTheSamePeerJoins) {
     EXPECT_FALSE(t.broken());
 }
 
-// A session with "server", and `who` who has overheard what it says of itself and says in its name that the session has ended.
+// A session with "server", and `who` who has overheard what it says of itself and says in its name
+// that the session has ended.
 struct session_said_to_have_ended : world {
     session_said_to_have_ended(const char* who, subflow_owner& owner, node** near_node = nullptr) {
         if (near_node) *near_node = &a.it;
@@ -215,7 +220,8 @@ TEST(StripePeer, AnOwnerMayLeaveWhenASessionEndsAtItsPeersWord) {
     EXPECT_EQ(owner.told, 1);
 }
 
-// Each end took it for the other's goodbye, so that neither has a new instance; and b, which has another session, gets none.
+// Each end took it for the other's goodbye, so that neither has a new instance; and b, which has
+// another session, gets none.
 TEST(StripePeer, ASessionThatBothEndsTookForLeftIsFollowedByAnother) {
     world w;
     another_peer other(w);
@@ -245,7 +251,8 @@ TEST(StripePeer, ASessionThatBothEndsTookForLeftIsFollowedByAnother) {
     EXPECT_EQ(diary.ready, (std::vector<std::uint64_t>{2}));
 }
 
-// A stranger with a name of its own says that it is the server, started again: nobody else's session ends.
+// A stranger with a name of its own says that it is the server, started again: nobody else's
+// session ends.
 TEST(StripePeer, OnlyTheSamePeerRestarts) {
     node_options named;
     named.node_id.fill(7);
@@ -270,7 +277,8 @@ TEST(StripePeer, OnlyTheSamePeerRestarts) {
     EXPECT_EQ(t.why(), error{reason::peer_restarted});
 }
 
-// With more than one subflow, of which the rest shakes hands after the first has begun the new session.
+// With more than one subflow, of which the rest shakes hands after the first has begun the new
+// session.
 TEST(StripePeer, S21ARestartedPeerCostsOneSessionAndNoMore) {
     node_options named;
     named.node_id.fill(7);

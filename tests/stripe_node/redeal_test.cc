@@ -25,7 +25,8 @@ struct door {
 
 constexpr duration trial = 200ms;
 
-// Paths to one server, two subflows on each. They are UNIX sockets, of which the system has nothing to say: what limits them is what a test says.
+// Paths to one server, two subflows on each. They are UNIX sockets, of which the system has nothing
+// to say: what limits them is what a test says.
 struct some_paths : real_world {
     explicit some_paths(const std::vector<std::string>& all = {"full", "lossy"},
                         dialer_options o = {.trial = trial})
@@ -74,7 +75,8 @@ struct some_paths : real_world {
         ASSERT_TRUE(dealt(1, lossy));
         much->pipe().reset();
     }
-    // A deal that pays, however slow the machine is: little is carried before it, and all the time afterwards.
+    // A deal that pays, however slow the machine is: little is carried before it, and all the time
+    // afterwards.
     std::unique_ptr<talker> deal_that_pays() {
         little = talk(200'000);
         EXPECT_TRUE(dealt(1, 3));
@@ -143,7 +145,8 @@ TEST(Redealing, WhatDidNotPayIsTriedAgainInTime) {
     EXPECT_TRUE(w.run([&] { return w.deals() > before; }, 5s));
 }
 
-// Somebody else could give for a while, and then could not: that must not make anybody forget whose ban ends.
+// Somebody else could give for a while, and then could not: that must not make anybody forget whose
+// ban ends.
 TEST(Redealing, ATrialThatCameToNothingForgetsNobody) {
     some_paths w({"full", "other", "lossy"}, {.trial = trial, .no_trial = 2s});
     w.hold_back_lossy();
@@ -172,8 +175,8 @@ TEST(Redealing, TwoThatAreUndoneLeaveTwoPlaces) {
     EXPECT_FALSE(w.run([&] { return w.d->up() != 6; }, 2 * trial));
 }
 
-// It comes when the trial is over, and is not wanted any more. Meanwhile its path was lost, and it is the first that comes through: the others must
-// hear of it, who would have waited for hours.
+// It comes when the trial is over, and is not wanted any more. Meanwhile its path was lost, and it
+// is the first that comes through: the others must hear of it, who would have waited for hours.
 TEST(Redealing, ANewcomerThatComesTooLateWakesThoseWhoWaitForItsPath) {
     some_paths w({"full", "lossy"},
                  {.first_wait = 1h, .longest_wait = 1h, .longest_wait_in_use = 1h, .trial = trial});

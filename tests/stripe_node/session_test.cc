@@ -225,7 +225,7 @@ TEST(StripeSession, TheTableKeepsTheDead) {
     EXPECT_GE(carried, 500'000u);
 }
 
-// -- what goes on while it lives ---------------------------------------------------------------------
+// -- what goes on while it lives ------------------------------------------------------------------
 
 // Of two sessions one sends everything by every subflow from now on.
 TEST(StripeSession, EachHasItsOwnScheduler) {

@@ -104,7 +104,8 @@ std::size_t own_memory() {
     return 0;
 }
 
-// All of them open at once, each with bytes both ways; then each with as many unread as its peer may send.
+// All of them open at once, each with bytes both ways; then each with as many unread as its peer
+// may send.
 TEST(StripeSockets, TenThousandStreamsAtOnce) {
     constexpr std::size_t streams = debug_build ? 2000 : 10'000;
     real_world w;

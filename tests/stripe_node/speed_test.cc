@@ -10,7 +10,8 @@
 namespace libp::stripe {
 namespace {
 
-// Sends the same block over and over, or drops what comes: nothing that costs more than the striper itself.
+// Sends the same block over and over, or drops what comes: nothing that costs more than the striper
+// itself.
 class pump {
   public:
     pump(std::unique_ptr<io_pipe> pipe, std::uint64_t to_send)
@@ -40,8 +41,9 @@ class pump {
     chain out_;
 };
 
-// Both ends are in this process, so that is what a transfer of `size` over TCP on loopback costs, in seconds of the processor. It is what
-// limits a transfer over a fast network; and others on this machine do not disturb it much.
+// Both ends are in this process, so that is what a transfer of `size` over TCP on loopback costs,
+// in seconds of the processor. It is what limits a transfer over a fast network; and others on this
+// machine do not disturb it much.
 double cost(std::size_t subflows, std::uint64_t size) {
     real_world w;
     server s(w.loop);
@@ -61,9 +63,11 @@ double cost(std::size_t subflows, std::uint64_t size) {
            static_cast<double>(size - before) * 1e9;
 }
 
-// Where there is nothing to be gained by four subflows they cost next to nothing. Asked is 0.95 of the throughput of one, which `make bench` measures on an
-// idle machine. Here others use the caches too, which moves a figure by a quarter, but hardly ever down: so it is the best of each that is compared, with a wider bound,
-// and measured until it shows, five times at least and twenty at most.
+// Where there is nothing to be gained by four subflows they cost next to nothing. Asked is 0.95 of
+// the throughput of one, which `make bench` measures on an idle machine. Here others use the caches
+// too, which moves a figure by a quarter, but hardly ever down: so it is the best of each that is
+// compared, with a wider bound, and measured until it shows, five times at least and twenty at
+// most.
 TEST(StripeSpeed, S28FourSubflowsOfALanAreAsFastAsOne) {
     constexpr std::uint64_t size = debug_build ? 32 * mib : 256 * mib;
     constexpr double bound = 0.8;

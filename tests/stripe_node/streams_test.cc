@@ -43,7 +43,8 @@ TEST(StripeStreams, TheRequestArrives) {
     EXPECT_TRUE(w.b.requests[0].interactive);
 }
 
-// A few bytes and FIN one way, then a lot the other: the reply survives however long the FIN is old.
+// A few bytes and FIN one way, then a lot the other: the reply survives however long the FIN is
+// old.
 TEST(StripeStreams, HalfCloseBothWaysRound) {
     for (const bool we_ask : {true, false}) {
         for (const std::size_t subflows : {1, 4}) {
@@ -163,7 +164,8 @@ TEST(StripeStreams, WhatIsSentAtOnceArrivesWithTheOpen) {
     EXPECT_TRUE(far.exact());
 }
 
-// The acceptor has ended with the stream before its answer came, and the subflow that the answer was on dies.
+// The acceptor has ended with the stream before its answer came, and the subflow that the answer
+// was on dies.
 TEST(StripeStreams, AResponseOutlivesTheAnswerThatItOvertook) {
     for (const std::size_t dies : {0, 1}) {
         node_options o;

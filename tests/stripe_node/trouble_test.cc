@@ -1,4 +1,5 @@
-// Peers and pipes that misbehave after the handshake, and users that come back from inside their callbacks.
+// Peers and pipes that misbehave after the handshake, and users that come back from inside their
+// callbacks.
 
 #include <libp/stripe/wire.h>
 
@@ -201,7 +202,8 @@ TEST(StripeTrouble, AnOwnerMayAdoptFromInsideItsCalls) {
     EXPECT_EQ(t.received(), 3'000'000u);
 }
 
-// A server that connects its streams onwards opens others while it is being given one, and lets go of some at once.
+// A server that connects its streams onwards opens others while it is being given one, and lets go
+// of some at once.
 TEST(StripeTrouble, AStreamHandlerMayDoAnything) {
     event_loop loop(std::make_unique<sim_poller>());
     log quiet;

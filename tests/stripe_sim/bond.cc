@@ -16,7 +16,8 @@ std::vector<path_shape> nearly(std::vector<path_shape> paths, unsigned nth) {
 bond::bond(const std::vector<path_shape>& paths, std::size_t each, std::uint64_t seed,
            const engine_options& o, const libp::sim::tcp_options& tcp)
     : w(seed, o), net(w) {
-    // A step is all that follows from something that happened. Without optimisation looking takes much longer than what is looked at.
+    // A step is all that follows from something that happened. Without optimisation looking takes
+    // much longer than what is looked at.
     if (debug_build) w.check_every = 50;
     w.budget = o.memory_budget;
     net.tcp = tcp;

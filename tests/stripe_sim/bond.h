@@ -12,7 +12,8 @@ namespace libp::stripe::sim {
 
 constexpr double payload_share = 1448.0 / 1500;
 
-// The same paths with delays that differ by up to a thirtieth: where queues overflow a single run says little.
+// The same paths with delays that differ by up to a thirtieth: where queues overflow a single run
+// says little.
 std::vector<path_shape> nearly(std::vector<path_shape> paths, unsigned nth);
 
 struct bond {

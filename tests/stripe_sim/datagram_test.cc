@@ -1,4 +1,5 @@
-// Scenarios with flows of datagrams: somebody speaks while paths die, stumble, and carry a bulk transfer.
+// Scenarios with flows of datagrams: somebody speaks while paths die, stumble, and carry a bulk
+// transfer.
 
 #include <sim/voice.h>
 
@@ -75,7 +76,8 @@ TEST(scenario, s23_the_best_path_dies) {
             }
 }
 
-// A path whose carrier repairs losses, with time-outs now and then, holds up what is on it; not what comes after.
+// A path whose carrier repairs losses, with time-outs now and then, holds up what is on it; not
+// what comes after.
 TEST(scenario, s23_one_path_is_lossy) {
     std::vector<path_shape> lossy = three;
     lossy[0].loss = 0.05;
@@ -93,7 +95,8 @@ TEST(scenario, s23_one_path_is_lossy) {
     }
 }
 
-// Where there is no other way they wait: what is late is not sent, the rest goes when it can, and none is stuck.
+// Where there is no other way they wait: what is late is not sent, the rest goes when it can, and
+// none is stuck.
 TEST(scenario, s23_late_ones_are_dropped) {
     call c({path(20, 20)}, 1);
     voice& v = c.speak({.ttl = 150ms});

@@ -30,7 +30,8 @@ TEST(scenario, s02_all_but_one_are_reset_and_then_the_last) {
     }
 }
 
-// A subflow that is given up in good order costs nothing: what it carries arrives, and nothing is sent again.
+// A subflow that is given up in good order costs nothing: what it carries arrives, and nothing is
+// sent again.
 TEST(scenario, a_subflow_is_drained) {
     for (const bool down : {false, true})
         for (const int side : {0, 1}) {
@@ -88,8 +89,9 @@ TEST(scenario, s03_black_hole_of_the_path_with_the_tail) {
             hole(which, left, false);
 }
 
-// What dies with a path is not only data. The end that receives has said on it how much more may be sent, and knows nothing of the path, on which it sends
-// next to nothing: it must not be its patience that the transfer waits for.
+// What dies with a path is not only data. The end that receives has said on it how much more may be
+// sent, and knows nothing of the path, on which it sends next to nothing: it must not be its
+// patience that the transfer waits for.
 TEST(scenario, s03_black_hole_with_credit_on_it) {
     path_shape p = path(20, 10);
     p.queue = 128 * kib;
@@ -145,8 +147,9 @@ void freeze(duration how_long, bool down) {
     const double duplicates = b.duplicates(to, size);
     if (how_long <= 250ms) {
         EXPECT_EQ(b.stales[0] + b.stales[1], 0u);
-        // Half a percent are the two subflows' first 256 KiB, sent again when they became suspect (engine_recover.cc); the rest are copies of
-        // what came late. 0.37 % to 0.54 % were measured with 250 ms, and 0.08 % at most with 100 ms, when nobody is suspect yet.
+        // Half a percent are the two subflows' first 256 KiB, sent again when they became suspect
+        // (engine_recover.cc); the rest are copies of what came late. 0.37 % to 0.54 % were
+        // measured with 250 ms, and 0.08 % at most with 100 ms, when nobody is suspect yet.
         EXPECT_LE(duplicates, how_long <= 100ms ? 0.001 : 0.0055);
     } else {
         EXPECT_LE(duplicates, 0.02);
@@ -180,8 +183,9 @@ TEST(scenario, s05_jitter) {
     EXPECT_LE(duplicates / static_cast<double>(seeds), 0.01);
 }
 
-// Asked for were 95 %. It is 80 % of what TCP connections that always have something to send carry over the same paths (half of what these could); and
-// two thirds in the first ten seconds, when nothing tells jitter from a queue.
+// Asked for were 95 %. It is 80 % of what TCP connections that always have something to send carry
+// over the same paths (half of what these could); and two thirds in the first ten seconds, when
+// nothing tells jitter from a queue.
 TEST(scenario, s05_a_little_jitter) {
     std::vector<path_shape> shaky = three;
     for (path_shape& p : shaky)
@@ -201,7 +205,8 @@ TEST(scenario, s05_a_little_jitter) {
     EXPECT_GE(share / static_cast<double>(seeds), 0.7);
 }
 
-// The peer is stopped, or the laptop is shut: all is silent together, and nobody in particular is to blame.
+// The peer is stopped, or the laptop is shut: all is silent together, and nobody in particular is
+// to blame.
 TEST(scenario, s06_everything_stands_still) {
     for (const duration how_long : {5s, 40s}) {
         SCOPED_TRACE(seconds(how_long));

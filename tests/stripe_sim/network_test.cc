@@ -38,7 +38,8 @@ TEST(network, bbr_fills_a_path_that_loses_packets_and_cubic_does_not) {
     EXPECT_LT(fraction(p, 1, 30s), 0.5);
 }
 
-// It keeps twice in flight what the path holds, and less on average; CUBIC fills whatever queue there is.
+// It keeps twice in flight what the path holds, and less on average; CUBIC fills whatever queue
+// there is.
 TEST(network, bbr_leaves_queues_short) {
     const auto queue = [](congestion_control congestion) {
         const path_shape p{.bits_per_second = 20e6, .delay = 20ms, .queue = 2 * mib};

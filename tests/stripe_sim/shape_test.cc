@@ -24,7 +24,8 @@ TEST(scenario, s07_heterogeneity) {
                     const std::size_t bulk = b.transfer(false, size);
                     const double took = b.until_read(bulk, 1, size);
                     const double goodput = static_cast<double>(size) / took;
-                    // What one connection makes of the better path: a shallow queue is not its fault.
+                    // What one connection makes of the better path: a shallow queue is not its
+                    // fault.
                     const duration d(static_cast<std::int64_t>(took * 1e9));
                     const double best = libp::sim::greedy({paths[0]}, 1, d, 1);
                     const double all = libp::sim::greedy(paths, 2, d, 1);
@@ -36,9 +37,9 @@ TEST(scenario, s07_heterogeneity) {
                     const double needed =
                         1.5 * mbit * (1 + 1 / rate) * 1e6 / 8 * 2 * ms * rtt / 1e3;
                     if (static_cast<double>(window) >= needed) {
-                        // Where the far path's queue is shallow 0.86, for a third of the time is its
-                        // connection's start, which is not as quick: 100 MiB reach 0.92. And 256 KiB are only twice what
-                        // the smallest paths hold: 0.86 to 0.90.
+                        // Where the far path's queue is shallow 0.86, for a third of the time is
+                        // its connection's start, which is not as quick: 100 MiB reach 0.92. And
+                        // 256 KiB are only twice what the smallest paths hold: 0.86 to 0.90.
                         const bool scarce = (rtt == 5 && queue == 64) || window == 256 * kib;
                         EXPECT_GE(goodput, (scarce ? 0.85 : 0.9) * all) << where;
                     }
@@ -63,7 +64,8 @@ TEST(scenario, s11_both_ways_at_once) {
     for (int opener : {0, 1})
         b.w.plan({.opener = opener, .up = 10 * mib, .down = 10 * mib});
     ASSERT_TRUE(b.w.run(60s));
-    // Two and a half times what the rates give: plain TCP connections both ways take 1.7 times that through such queues.
+    // Two and a half times what the rates give: plain TCP connections both ways take 1.7 times that
+    // through such queues.
     EXPECT_LT(seconds(b.w.now - instant{}), 20 * 1.05 * 8 / 30 / payload_share * 2.5);
     b.w.run_for(1s);
     b.w.expect_empty();
@@ -129,7 +131,8 @@ TEST(scenario, s22_an_echo_beside_a_bulk_transfer) {
     }
 }
 
-// A stream is opened while the bulk transfer's connections find out what their paths can take: some OPENs meet one that has just stopped.
+// A stream is opened while the bulk transfer's connections find out what their paths can take: some
+// OPENs meet one that has just stopped.
 TEST(scenario, s22_a_stream_that_is_opened_beside_a_bulk_transfer) {
     const std::vector<path_shape> paths = {path(40, 10), path(20, 30), path(10, 60), path(5, 100)};
     for (unsigned nth = 0; nth < (debug_build ? 3 : 12); ++nth)
@@ -154,11 +157,13 @@ TEST(scenario, s26_all_subflows_share_one_bottleneck) {
     }
 }
 
-// A long fat path, which holds 25 MB. The window can only follow what comes through it, but it is large enough for the path in the 11th round trip, from
-// 256 KiB as from the 4 MiB that are the default; TCP alone, from ten segments, fills the path at that time. How much has come soon after is a matter of how
-// the connections' slow start ends: over paths of 170 to 220 ms 0.44 to 0.53 and 0.59 to 0.67 of what TCP alone carried were measured after 16 round trips.
-// (Asked are 12 for all of it. With all of 64 MiB granted at once it would be 14: subflows are allowed 32 KiB at first, and the estimate that they grow by is
-// a round trip old.)
+// A long fat path, which holds 25 MB. The window can only follow what comes through it, but it is
+// large enough for the path in the 11th round trip, from 256 KiB as from the 4 MiB that are the
+// default; TCP alone, from ten segments, fills the path at that time. How much has come soon after
+// is a matter of how the connections' slow start ends: over paths of 170 to 220 ms 0.44 to 0.53 and
+// 0.59 to 0.67 of what TCP alone carried were measured after 16 round trips. (Asked are 12 for all
+// of it. With all of 64 MiB granted at once it would be 14: subflows are allowed 32 KiB at first,
+// and the estimate that they grow by is a round trip old.)
 TEST(scenario, s27_the_window_grows_to_a_long_fat_path) {
     for (const bool small : {true, false}) {
         SCOPED_TRACE(small);
@@ -187,8 +192,9 @@ TEST(scenario, s27_the_window_grows_to_a_long_fat_path) {
     }
 }
 
-// It grows as far as it may, and no further. (It does not shrink when nothing comes for a while: what was granted cannot be taken back, and costs nothing
-// until it is used; a window shrinks when others need the room, see credit.cc.)
+// It grows as far as it may, and no further. (It does not shrink when nothing comes for a while:
+// what was granted cannot be taken back, and costs nothing until it is used; a window shrinks when
+// others need the room, see credit.cc.)
 TEST(scenario, s27_the_window_stays_within_its_bound) {
     engine_options o;
     o.first_window = 256 * kib;
@@ -199,7 +205,8 @@ TEST(scenario, s27_the_window_stays_within_its_bound) {
     const std::size_t bulk = b.transfer(false, 2000 * mib);
     b.until(5s);
     EXPECT_EQ(most, 8 * mib);
-    // It is what limits the transfer: more is granted when half of it was read, so that a round trip carries between half of it and all.
+    // It is what limits the transfer: more is granted when half of it was read, so that a round
+    // trip carries between half of it and all.
     const auto got = static_cast<double>(b.w.at(bulk, 1).read_between(4s, 5s));
     EXPECT_LE(got, 5.0 * 8 * mib * 1.01);
     EXPECT_GE(got, 5.0 * 8 * mib * 0.49);

@@ -1,7 +1,9 @@
-// A minute of bad weather after another: subflows are reset, frozen, starved, shaken, swallowed and corrupted at random, with
-// streams of all kinds over them. Then the sky clears, and everything must come to its end, exact and complete.
+// A minute of bad weather after another: subflows are reset, frozen, starved, shaken, swallowed and
+// corrupted at random, with streams of all kinds over them. Then the sky clears, and everything
+// must come to its end, exact and complete.
 //
-// SOAK_SEEDS=n runs that many minutes (`make soak` a thousand); LIBP_TEST_SEED=n runs minute n alone.
+// SOAK_SEEDS=n runs that many minutes (`make soak` a thousand); LIBP_TEST_SEED=n runs minute n
+// alone.
 
 #include "stripe_sim/bond.h"
 
@@ -112,7 +114,8 @@ outcome_of_a_minute run_minute(std::uint64_t seed) {
     for (std::uint64_t i = 0; i <= random.below(4); ++i)
         paths.push_back(random_path(random));
     bond b(paths, 1 + random.below(2), seed, o);
-    // Every step would take half as long again, and what a step breaks is still broken some steps later. What the simulation itself looks at it does always.
+    // Every step would take half as long again, and what a step breaks is still broken some steps
+    // later. What the simulation itself looks at it does always.
     b.w.check_every = 1 + random.below(200);
     b.w.may_break = true;
     for (std::uint64_t i = 0, n = 1 + random.below(30); i < n; ++i)

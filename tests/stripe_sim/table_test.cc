@@ -1,5 +1,5 @@
-// What the striper must reach over given paths, up and down: 60 MiB over 8 subflows, as a fraction of the limit
-// (the sum of the rates x 1448/1500) where nothing else is said.
+// What the striper must reach over given paths, up and down: 60 MiB over 8 subflows, as a fraction
+// of the limit (the sum of the rates x 1448/1500) where nothing else is said.
 
 #include "stripe_sim/bond.h"
 
@@ -46,7 +46,8 @@ TEST(table, one_route_with_capped_flows) {
     must_reach(0.95, {path(1000, 20, 4096, 0, 10)});
 }
 
-// What a session says before there is anything to send goes first and alone on some subflow, and must not be taken for all that it can do.
+// What a session says before there is anything to send goes first and alone on some subflow, and
+// must not be taken for all that it can do.
 TEST(table, one_route_with_capped_flows_and_a_session_that_stood_idle) {
     for (const bool down : {false, true}) {
         SCOPED_TRACE(down);
@@ -88,8 +89,9 @@ TEST(table, unequal_queues) {
     must_reach(0.95, {path(20, 10, 64), path(20, 10, 2048)});
 }
 
-// A lab's kernel gets 0.80 out of these; here the connections themselves reach 0.79 to 0.81 of the limit, so that is what there is to be had: 0.98 of it
-// were measured on the average of six seeds, 0.93 at the least.
+// A lab's kernel gets 0.80 out of these; here the connections themselves reach 0.79 to 0.81 of the
+// limit, so that is what there is to be had: 0.98 of it were measured on the average of six seeds,
+// 0.93 at the least.
 TEST(table, two_of_four_are_lossy) {
     const std::vector<path_shape> paths = {path(20, 20, 256, 0.01), path(20, 20, 256, 0.002),
                                            path(20, 20), path(20, 20)};
@@ -138,8 +140,9 @@ TEST(table, one_of_four_becomes_a_black_hole) {
     }
 }
 
-// Three seconds would do, but 2.8 s go by before the connections send anything: their timers have doubled six times. What is ours of the rest is the start
-// from nothing after that (3.12 s were measured on average, 3.08 s to 3.24 s in all).
+// Three seconds would do, but 2.8 s go by before the connections send anything: their timers have
+// doubled six times. What is ours of the rest is the start from nothing after that (3.12 s were
+// measured on average, 3.08 s to 3.24 s in all).
 TEST(table, all_paths_are_down_for_ten_seconds) {
     constexpr unsigned variants = debug_build ? 2 : 6;
     for (const bool down : {false, true}) {

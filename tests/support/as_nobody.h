@@ -1,6 +1,7 @@
 #pragma once
 
-// While one lives, root's process may do no more than anybody: so that what the system refuses can be tested there too.
+// While one lives, root's process may do no more than anybody: so that what the system refuses can
+// be tested there too.
 
 #include <unistd.h>
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// Plain blocking sockets, for loads that must not share the machinery they measure. EINTR does not happen to them: they handle
-// no signals.
+// Plain blocking sockets, for loads that must not share the machinery they measure. EINTR does not
+// happen to them: they handle no signals.
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>

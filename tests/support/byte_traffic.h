@@ -1,10 +1,12 @@
 #pragma once
 
-// Bytes that know their place: the byte at every position of a traffic follows from its seed, so a receiver that
-// knows the seed finds the first byte that is lost, doubled, swapped or changed, and says where.
+// Bytes that know their place: the byte at every position of a traffic follows from its seed, so a
+// receiver that knows the seed finds the first byte that is lost, doubled, swapped or changed, and
+// says where.
 //
-// On a datagram pipe the traffic is cut into messages whose sizes follow from the seed too, from none to `most` bytes,
-// so that lost borders are found as well as lost bytes. On a stream `most` is only how much is offered at once.
+// On a datagram pipe the traffic is cut into messages whose sizes follow from the seed too, from
+// none to `most` bytes, so that lost borders are found as well as lost bytes. On a stream `most` is
+// only how much is offered at once.
 
 #include <libp/chain.h>
 #include <libp/event_loop.h>
@@ -73,11 +75,12 @@ class byte_sink {
     std::string fault_;
 };
 
-// Drives one end of a connection: sends one traffic, then a FIN, and checks the other as it comes in. Attaches to the pipe.
+// Drives one end of a connection: sends one traffic, then a FIN, and checks the other as it comes
+// in. Attaches to the pipe.
 //
-// It behaves as the contract asks of a consumer: it moves at most `budget` bytes at a time and then comes back by a
-// deferred call, and otherwise acts on edges alone, so an edge that is not delivered hangs it (and its
-// test says so).
+// It behaves as the contract asks of a consumer: it moves at most `budget` bytes at a time and then
+// comes back by a deferred call, and otherwise acts on edges alone, so an edge that is not
+// delivered hangs it (and its test says so).
 class traffic_end {
   public:
     struct options {

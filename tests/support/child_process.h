@@ -2,12 +2,12 @@
 
 // A program under test, run as a child of the test.
 //
-// Its stderr goes to a file without a name, where log() reads it; its stdin and stdout are /dev/null. It
-// inherits no other descriptor of the test's: a socket that lived on in a child would never be seen to close. A child that is still
-// running when its object dies is killed, by pid.
+// Its stderr goes to a file without a name, where log() reads it; its stdin and stdout are
+// /dev/null. It inherits no other descriptor of the test's: a socket that lived on in a child would
+// never be seen to close. A child that is still running when its object dies is killed, by pid.
 //
-// A child that dies of a signal nobody here sent, or that has a sanitizer's report in its log, fails the test
-// that runs when its object dies.
+// A child that dies of a signal nobody here sent, or that has a sanitizer's report in its log,
+// fails the test that runs when its object dies.
 
 #include <libp/fd.h>
 #include <libp/time.h>
@@ -24,7 +24,8 @@ namespace libp {
 // How long a test waits for something that is bound to happen before it calls that a failure.
 duration test_patience() noexcept;
 
-// Asks `done` until it says yes or time is up, for conditions that have no event to wait for. Returns its last answer.
+// Asks `done` until it says yes or time is up, for conditions that have no event to wait for.
+// Returns its last answer.
 template <class Condition>
 bool wait_until(Condition done, duration patience = test_patience());
 
@@ -43,10 +44,12 @@ class child_process {
     child_process& operator=(const child_process&) = delete;
 
     pid_t pid() const noexcept { return pid_; }
-    // The first address it announced: "127.0.0.1:43211", "/tmp/x/sock". Waits for it; throws when none comes.
+    // The first address it announced: "127.0.0.1:43211", "/tmp/x/sock". Waits for it; throws when
+    // none comes.
     const std::string& address();
     void signal(int number) noexcept;
-    // How it ended: its exit status, or 128 and the signal's number. Nothing: it still runs when `patience` is over.
+    // How it ended: its exit status, or 128 and the signal's number. Nothing: it still runs when
+    // `patience` is over.
     std::optional<int> wait(duration patience = test_patience());
     // Everything it wrote to stderr so far.
     std::string log() const;

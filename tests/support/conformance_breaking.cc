@@ -3,7 +3,7 @@
 namespace libp::conformance {
 namespace {
 
-// -- breaking ---------------------------------------------------------------------------------------
+// -- breaking -------------------------------------------------------------------------------------
 
 void expect_cut(run& r, const drained& d, io_pipe& left) {
     if (!r.maker.tells_a_cut) return;

@@ -65,7 +65,7 @@ void an_empty_chain_is_nothing_to_a_stream(run& r) {
     EXPECT_FALSE(r.b().has(io_flag::broken));
 }
 
-// -- datagrams --------------------------------------------------------------------------------------
+// -- datagrams ------------------------------------------------------------------------------------
 
 void carries_empty_datagrams(run& r) {
     if (r.streams()) return;

@@ -1,7 +1,7 @@
 #pragma once
 
-// What the scenarios of pipe_conformance.h are made of: a pair of pipes on a loop, consumers that remember what they were told, and the lists of
-// what is run.
+// What the scenarios of pipe_conformance.h are made of: a pair of pipes on a loop, consumers that
+// remember what they were told, and the lists of what is run.
 
 #include <gtest/gtest.h>
 

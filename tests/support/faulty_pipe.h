@@ -1,7 +1,8 @@
 #pragma once
 
-// A pipe that makes trouble with the pipe below it, all within the contract: it moves bytes in small pieces, says `again` where there
-// was more and comes back later, and breaks at the N-th call. What it does follows from its seed.
+// A pipe that makes trouble with the pipe below it, all within the contract: it moves bytes in
+// small pieces, says `again` where there was more and comes back later, and breaks at the N-th
+// call. What it does follows from its seed.
 
 #include <libp/event_loop.h>
 #include <libp/io_pipe.h>

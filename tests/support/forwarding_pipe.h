@@ -1,6 +1,7 @@
 #pragma once
 
-// A pipe that is the one below it in all respects but that it does not splice: what a test derives from to change one of them.
+// A pipe that is the one below it in all respects but that it does not splice: what a test derives
+// from to change one of them.
 
 #include <libp/io_pipe.h>
 

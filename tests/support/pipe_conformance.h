@@ -1,11 +1,12 @@
 #pragma once
 
-// The contract of io_pipe as tests: every scenario runs over every pair of pipes given, on every poller there is, with a
-// checked_pipe at each end.
+// The contract of io_pipe as tests: every scenario runs over every pair of pipes given, on every
+// poller there is, with a checked_pipe at each end.
 //
 // A suite for more stacks is one statement in a test source:
 //
-//     const bool registered = register_pipe_conformance({stripe_pairs(2), over_dgm(stripe_pairs(2))});
+//     const bool registered =
+//         register_pipe_conformance({stripe_pairs(2), over_dgm(stripe_pairs(2))});
 //
 // and its tests are called pipe/NAME/POLLER.SCENARIO.
 

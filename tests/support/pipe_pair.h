@@ -1,7 +1,8 @@
 #pragma once
 
-// Connected pairs of pipes by recipe: what the conformance suite, and any test that wants to run over several stacks, is
-// given. A recipe for a new stack is one line: over_dgm(tcp_pairs()), or a pair_maker of its own.
+// Connected pairs of pipes by recipe: what the conformance suite, and any test that wants to run
+// over several stacks, is given. A recipe for a new stack is one line: over_dgm(tcp_pairs()), or a
+// pair_maker of its own.
 
 #include <libp/event_loop.h>
 #include <libp/io_pipe.h>
@@ -45,9 +46,9 @@ pair_maker over_checked(pair_maker lower);
 
 // Turns the loop until `holds()`. False: it did not within `limit`.
 bool wait_until(event_loop& loop, const std::function<bool()>& holds, duration limit = 30s);
-// Turns the loop until nothing has happened for 20 ms, and `also()` if it is given. False: that never came, which without
-// `also` is a loop that spins. On a busy machine 20 ms may pass with work undone: a test that needs
-// more than rest says what.
+// Turns the loop until nothing has happened for 20 ms, and `also()` if it is given. False: that
+// never came, which without `also` is a loop that spins. On a busy machine 20 ms may pass with work
+// undone: a test that needs more than rest says what.
 bool settle(event_loop& loop, const std::function<bool()>& also = {});
 
 }  // namespace libp

@@ -2,9 +2,10 @@
 
 // A poller for simulations: time is a number, and waiting for it takes none.
 //
-// wait() jumps to the deadline at once, so an hour of timers runs in a blink and every run is the same. There are no
-// descriptors: whatever is simulated (links, peers, failures) happens in the loop's own timers, posts and deferred
-// calls. A wait without a deadline would be for ever: the simulation is stuck, and says so by aborting.
+// wait() jumps to the deadline at once, so an hour of timers runs in a blink and every run is the
+// same. There are no descriptors: whatever is simulated (links, peers, failures) happens in the
+// loop's own timers, posts and deferred calls. A wait without a deadline would be for ever: the
+// simulation is stuck, and says so by aborting.
 
 #include <libp/poller.h>
 

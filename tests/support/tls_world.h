@@ -1,6 +1,7 @@
 #pragma once
 
-// What tests of TLS share: the library, certificates and keys made on the spot, and pairs of pipes with TLS between them.
+// What tests of TLS share: the library, certificates and keys made on the spot, and pairs of pipes
+// with TLS between them.
 
 #include <libp/pipe_tls.h>
 

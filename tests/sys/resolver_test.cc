@@ -49,7 +49,8 @@ gate silent_server;
 
 }  // namespace
 
-// Stands before the system's: "silent.test" waits at the gate and is then not found, all else is passed on.
+// Stands before the system's: "silent.test" waits at the gate and is then not found, all else is
+// passed on.
 extern "C" int getaddrinfo(const char* host, const char* service, const addrinfo* hints,
                            addrinfo** found) {
     if (host != nullptr && std::strcmp(host, "silent.test") == 0) {
@@ -161,7 +162,8 @@ TEST(Resolver, ASlowNameDoesNotHoldUpOthers) {
     EXPECT_EQ(a.got_[1].error(), (error{reason::resolve_failed, unknown_name}));
 }
 
-// Somebody asks for names that nobody answers for, and leaves: others do not wait for them, and nothing is kept.
+// Somebody asks for names that nobody answers for, and leaves: others do not wait for them, and
+// nothing is kept.
 TEST(Resolver, WhatNobodyWaitsForIsNotLookedUp) {
     silent_server.set_open(false);
     answers a;

@@ -297,9 +297,10 @@ TEST(FileIo, TerminalHangUpIsFin) {
     EXPECT_EQ(r.why.why, reason::peer_reset);
 }
 
-// -- EINTR ------------------------------------------------------------------------------------------
+// -- EINTR ----------------------------------------------------------------------------------------
 
-// Signals every 2 ms whose handler does not restart what it interrupts; the fifth writes a byte to `to`.
+// Signals every 2 ms whose handler does not restart what it interrupts; the fifth writes a byte to
+// `to`.
 class storm {
   public:
     explicit storm(fd_type to) {

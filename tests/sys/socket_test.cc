@@ -187,7 +187,8 @@ TEST(Socket, TcpOptions) {
     EXPECT_FALSE(set_tcp_options(u.client.get(), {}));
 }
 
-// What a listening socket is set to, those accepted from it are, where os_accepted_inherit_options says so.
+// What a listening socket is set to, those accepted from it are, where os_accepted_inherit_options
+// says so.
 TEST(Socket, TheWaitBetweenRetransmissionsIsBounded) {
     constexpr int tcp_rto_max_ms = 44;  // Linux 6.15
     const auto listener = listen_on(address("127.0.0.1:0"));

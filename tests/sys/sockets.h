@@ -1,6 +1,7 @@
 #pragma once
 
-// What the tests of sys have in common: bounded waiting, sockets made in one line, a folder of one's own.
+// What the tests of sys have in common: bounded waiting, sockets made in one line, a folder of
+// one's own.
 
 #include <libp/socket.h>
 

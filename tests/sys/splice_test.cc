@@ -52,8 +52,8 @@ TEST_F(Splice, MovesBytesAndFin) {
     EXPECT_EQ(pipe->fill(in.server.get(), 1000).status, io_status::fin);
 }
 
-// Pumps many patterned bytes through a pipe between sockets that are slow in turn: nothing is lost, doubled or
-// reordered, whether the pipe runs full, the source runs dry or the sink runs over.
+// Pumps many patterned bytes through a pipe between sockets that are slow in turn: nothing is lost,
+// doubled or reordered, whether the pipe runs full, the source runs dry or the sink runs over.
 TEST_F(Splice, EveryByteInOrder) {
     constexpr std::size_t total = 8 << 20;
     std::string pattern(total, '\0');
@@ -98,7 +98,8 @@ TEST_F(Splice, EveryByteInOrder) {
                 if (piece == "<again>") break;
                 got += piece;
             }
-            // Loopback delivers within the call or soon after it: wait where there is nothing else to do.
+            // Loopback delivers within the call or soon after it: wait where there is nothing else
+            // to do.
             if (got.size() > before)
                 idle = 0;
             else

@@ -1,4 +1,5 @@
-// The small things a program asks its system: descriptors, clocks, randomness, itself, the terminal.
+// The small things a program asks its system: descriptors, clocks, randomness, itself, the
+// terminal.
 
 #include <libp/clock.h>
 #include <libp/fd.h>

@@ -1,4 +1,5 @@
-// What listen_on() does about a UNIX path that exists: a left-over socket goes, everything else stays.
+// What listen_on() does about a UNIX path that exists: a left-over socket goes, everything else
+// stays.
 
 #include "sockets.h"
 

@@ -1,4 +1,5 @@
-// TLS keeps the contract of io_pipe.h over any pipe, and under any layer. (Below and above striping: tests/stripe_node.)
+// TLS keeps the contract of io_pipe.h over any pipe, and under any layer. (Below and above
+// striping: tests/stripe_node.)
 
 #include <gtest/gtest.h>
 

@@ -18,7 +18,7 @@ namespace {
 
 using pipe_tls_test = tls_ends;
 
-// -- trouble ----------------------------------------------------------------------------------------
+// -- trouble --------------------------------------------------------------------------------------
 
 TEST_F(pipe_tls_test, a_peer_that_says_nothing_is_given_up) {
     auto [low, silent] = make_memory_pair(loop);
@@ -97,7 +97,8 @@ struct tampering {
 };
 
 struct tampered_test : pipe_tls_test {
-    // A transfer of three records and a FIN, with trouble at byte `limit` of what the client sends. True: nothing happened.
+    // A transfer of three records and a FIN, with trouble at byte `limit` of what the client sends.
+    // True: nothing happened.
     bool transfer(std::size_t limit, std::uint8_t flip) {
         auto [low_a, mid_a] = make_memory_pair(loop);
         auto [mid_b, low_b] = make_memory_pair(loop);
@@ -230,7 +231,7 @@ TEST_F(pipe_tls_test, a_storm_of_key_updates_does_not_hold_the_loop) {
     server->attach({});
 }
 
-// -- over datagrams ---------------------------------------------------------------------------------
+// -- over datagrams -------------------------------------------------------------------------------
 
 TEST_F(pipe_tls_test, datagrams_below_are_as_full_as_they_may_be) {
     auto [low_a, low_b] = make_memory_pair(loop, {.kind = io_kind::datagram, .max_datagram = 700});
@@ -256,9 +257,10 @@ TEST_F(pipe_tls_test, a_datagram_without_a_byte_is_no_part_of_a_stream) {
     EXPECT_TRUE(stranger.has(io_flag::broken));
 }
 
-// -- the end ----------------------------------------------------------------------------------------
+// -- the end --------------------------------------------------------------------------------------
 
-// A peer that says close_notify and then leaves the connection open: the end is not waited for for ever.
+// A peer that says close_notify and then leaves the connection open: the end is not waited for for
+// ever.
 TEST_F(pipe_tls_test, finishes_though_the_pipe_below_stays_open) {
     auto [low_a, mid_a] = make_memory_pair(loop);
     auto [mid_b, low_b] = make_memory_pair(loop);

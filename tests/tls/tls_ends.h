@@ -20,7 +20,8 @@ struct listener {
     void on_pipe(io_flags) {}
 };
 
-// A client and a server of any credentials, over TCP: in memory the alert that says why would go with the reset behind it.
+// A client and a server of any credentials, over TCP: in memory the alert that says why would go
+// with the reset behind it.
 struct tls_ends : testing::Test {
     void SetUp() override {
         if (!world.missing().empty()) GTEST_SKIP() << world.missing();

@@ -61,7 +61,7 @@ struct tls_trust_test : tls_ends {
     std::string client_identity, server_identity;
 };
 
-// -- who may talk to whom ---------------------------------------------------------------------------
+// -- who may talk to whom -------------------------------------------------------------------------
 
 TEST_F(tls_trust_test, trusts_an_authority_and_a_name) {
     EXPECT_TRUE(shake(world.client(), world.server()).well());
@@ -220,7 +220,7 @@ TEST_F(tls_trust_test, older_versions_only_where_both_allow_them) {
     EXPECT_TRUE(shake(a, b).well());
 }
 
-// -- files ------------------------------------------------------------------------------------------
+// -- files ----------------------------------------------------------------------------------------
 
 TEST_F(tls_trust_test, says_which_file_is_wrong) {
     const std::string text = world.key_file("text", "no certificate\n");

@@ -4,8 +4,9 @@
 //
 // `check` is always on. It costs one predictable branch, so it guards every precondition of a
 // public call. `debug_check` is compiled only into MODE=debug, asan and tsan, for invariants whose
-// test is not free. Both print where and what to stderr and end the process at this first wrong step, which beats a wrong
-// byte delivered later: by std::terminate, which aborts with a core dump unless the program has a handler of its own.
+// test is not free. Both print where and what to stderr and end the process at this first wrong
+// step, which beats a wrong byte delivered later: by std::terminate, which aborts with a core dump
+// unless the program has a handler of its own.
 
 #ifndef LIBP_DEBUG
 #define LIBP_DEBUG 0
@@ -15,8 +16,8 @@ namespace libp {
 
 inline constexpr bool debug_build = LIBP_DEBUG != 0;
 
-// Where a call is in the source. It stands in for std::source_location, which clang 14 has not got; the
-// built-ins behind it are in every compiler that this builds with.
+// Where a call is in the source. It stands in for std::source_location, which clang 14 has not got;
+// the built-ins behind it are in every compiler that this builds with.
 struct code_place {
     const char* file;
     unsigned line;

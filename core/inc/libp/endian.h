@@ -1,7 +1,8 @@
 #pragma once
 
 // Numbers on the wire are big-endian ("network byte order"), at any alignment. These read and write
-// them; the caller has made sure that the bytes are there. Compilers turn each into one load and one bswap.
+// them; the caller has made sure that the bytes are there. Compilers turn each into one load and
+// one bswap.
 
 #include <cstdint>
 

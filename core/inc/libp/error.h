@@ -1,8 +1,9 @@
 #pragma once
 
 // Why something failed: one closed list of reasons, plus the system's own error number where there
-// is one. Every pipe that breaks and every connection that ends has its error from this list, so that the same failure
-// has the same name everywhere. What logs say behind `end=` is a shorter list, which end_word() makes of it.
+// is one. Every pipe that breaks and every connection that ends has its error from this list, so
+// that the same failure has the same name everywhere. What logs say behind `end=` is a shorter
+// list, which end_word() makes of it.
 //
 // An error is a value. It is never thrown, and never converted from one reason into a vaguer one on
 // its way up: the layer that failed names the reason, the layers above pass it on.
@@ -57,8 +58,9 @@ inline constexpr int by_peer = -1;
 
 struct error {
     reason why = reason::none;
-    // errno of the failed call; a resolve_trouble when why is resolve_failed, the TLS alert (RFC 8446 section 6) when it is
-    // auth_failed, OpenSSL's X509_V_ERR_* when it is bad_certificate, by_peer. 0: none.
+    // errno of the failed call; a resolve_trouble when why is resolve_failed, the TLS alert (RFC
+    // 8446 section 6) when it is auth_failed, OpenSSL's X509_V_ERR_* when it is bad_certificate,
+    // by_peer. 0: none.
     int os_errno = 0;
 
     constexpr explicit operator bool() const noexcept { return why != reason::none; }
@@ -70,13 +72,15 @@ const char* name_of(reason why) noexcept;
 
 // Behind `end=` in a log line, from a closed list that whoever reads logs may rely on:
 //
-//     ok client_rst upstream_rst idle_timeout linger_timeout connect_refused connect_timeout resolve_failed handshake_timeout
-//     auth_failed protocol_error checksum_error acl_denied limit drain_cut session_lost internal
+//     ok client_rst upstream_rst idle_timeout linger_timeout connect_refused connect_timeout
+//     resolve_failed handshake_timeout auth_failed protocol_error checksum_error acl_denied limit
+//     drain_cut session_lost internal
 //
 // nullptr where the word depends on what it was that ended, and on which side.
 const char* end_word(reason why) noexcept;
 
-// For people: "connection refused", "no route to host", "header checksum mismatch". Lower case, no full stop.
+// For people: "connection refused", "no route to host", "header checksum mismatch". Lower case, no
+// full stop.
 std::string to_string(const error& e);
 
 // The reason that an errno stands for: ECONNREFUSED -> refused. Unknown ones become `system`.

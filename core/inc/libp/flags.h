@@ -1,6 +1,7 @@
 #pragma once
 
-// A set of enumerators, typed: flags<io_event> cannot be mixed with flags<something_else> or an int.
+// A set of enumerators, typed: flags<io_event> cannot be mixed with flags<something_else> or an
+// int.
 //
 // The enumerators are bits (1, 2, 4 ...); the set is as wide as the enum's underlying type.
 

@@ -5,10 +5,10 @@
 //     log.write(log_level::info, "conn", {{"id", id}, {"end", "ok"}, {"up", up}});
 //     2026-11-21T02:05:39.998Z info conn id=7f3a-12 end=ok up=7
 //
-// A line is one event. Values are quoted only when they hold a space, a quote, '=', a control character
-// (U+0080 to U+009F and U+2028, U+2029 count as such) or bytes that are not UTF-8, with \" \\ \n \t \xNN
-// escapes, NN a byte: a peer's bytes can never forge a second line or reach a terminal as commands.
-// A log is passed by reference to whoever may speak; there is no global one.
+// A line is one event. Values are quoted only when they hold a space, a quote, '=', a control
+// character (U+0080 to U+009F and U+2028, U+2029 count as such) or bytes that are not UTF-8, with
+// \" \\ \n \t \xNN escapes, NN a byte: a peer's bytes can never forge a second line or reach a
+// terminal as commands. A log is passed by reference to whoever may speak; there is no global one.
 
 #include <libp/types.h>
 
@@ -51,7 +51,8 @@ std::string format_json(std::string_view time, log_level level, std::string_view
 class log_sink {
   public:
     virtual ~log_sink() = default;
-    // Called only for levels that are on, and for answers. Must not block for long, must not call back into the program.
+    // Called only for levels that are on, and for answers. Must not block for long, must not call
+    // back into the program.
     virtual void write(log_level level, std::string_view topic, log_fields fields) = 0;
 };
 

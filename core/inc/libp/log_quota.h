@@ -1,10 +1,12 @@
 #pragma once
 
-// How many lines of one sort a second may have: what strangers do shall not fill the log. Of the others it is counted how many there were, and that
-// is for a line of its own, before the next one that is written.
+// How many lines of one sort a second may have: what strangers do shall not fill the log. Of the
+// others it is counted how many there were, and that is for a line of its own, before the next one
+// that is written.
 //
 //     const auto [write, left_out] = quota.ask(now);
-//     if (left_out > 0) out.write(log_level::info, "door", {{"closed", left_out}, {"why", "not logged"}});
+//     if (left_out > 0)
+//         out.write(log_level::info, "door", {{"closed", left_out}, {"why", "not logged"}});
 //     if (write) out.write(...);
 
 #include <libp/time.h>

@@ -8,8 +8,8 @@
 
 namespace libp {
 
-// The number that all of `text` is, in decimal digits (for a signed T, perhaps with a '-' before them); none if it is
-// anything else, empty, or does not fit.
+// The number that all of `text` is, in decimal digits (for a signed T, perhaps with a '-' before
+// them); none if it is anything else, empty, or does not fit.
 template <class T>
 std::optional<T> number_of(std::string_view text) noexcept {
     T value = 0;

@@ -9,7 +9,8 @@
 
 namespace libp {
 
-// Overwrites what it gives back. By writes that a compiler may not leave out, though nobody reads them.
+// Overwrites what it gives back. By writes that a compiler may not leave out, though nobody reads
+// them.
 template <class T>
 struct wiping_allocator {
     using value_type = T;

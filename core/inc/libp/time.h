@@ -3,9 +3,9 @@
 // Time as every layer above sys sees it: a monotonic instant, handed in, never read.
 //
 // `instant` counts nanoseconds since an origin that only the clock that made it knows (boot for the
-// real clock, zero for a simulated one). There is no now() here on purpose: sys/clock.h has the only
-// one, the event loop reads it once a turn, and protocol engines are passed the result. That is what
-// lets a test run an hour in a millisecond, and a failing run be replayed.
+// real clock, zero for a simulated one). There is no now() here on purpose: sys/clock.h has the
+// only one, the event loop reads it once a turn, and protocol engines are passed the result. That
+// is what lets a test run an hour in a millisecond, and a failing run be replayed.
 
 #include <chrono>
 

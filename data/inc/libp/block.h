@@ -2,12 +2,13 @@
 
 // Blocks: reference-counted buffers from a pool, the memory that bytes live in while they pass.
 //
-// A block is filled once, by the kernel or by a codec, and then only read: many slices may share it,
-// and it goes back to its pool when the last one lets go. Sizes come in classes (512 B, 4, 16, 64, 128 and
-// 256 KiB), with a free list for each; a request above the largest is rounded up to 4 KiB and never cached.
+// A block is filled once, by the kernel or by a codec, and then only read: many slices may share
+// it, and it goes back to its pool when the last one lets go. Sizes come in classes (512 B, 4, 16,
+// 64, 128 and 256 KiB), with a free list for each; a request above the largest is rounded up to 4
+// KiB and never cached.
 //
-// Threads: a pool, its blocks and every reference to them belong to one thread (one event loop). The
-// counts are plain integers.
+// Threads: a pool, its blocks and every reference to them belong to one thread (one event loop).
+// The counts are plain integers.
 //
 // Lifetime: the pool outlives its blocks (checked when it dies).
 
@@ -79,7 +80,8 @@ class block_ref {
 
 class block_pool {
   public:
-    // `keep_free`: how many bytes of unused blocks to hold on to for the next taker; the rest is freed.
+    // `keep_free`: how many bytes of unused blocks to hold on to for the next taker; the rest is
+    // freed.
     explicit block_pool(std::size_t keep_free = 16 * mib) noexcept : keep_free_(keep_free) {}
     ~block_pool();
     block_pool(const block_pool&) = delete;

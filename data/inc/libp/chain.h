@@ -5,21 +5,21 @@
 //
 //  -- shape --
 //
-// size() counts bytes, slices() counts pieces. A piece is never empty. An empty chain holds no block, and
-// keeps room for at most four slices: little enough that thousands of idle pipes may hold one each,
-// enough that a pipe that passes a block at a time does not allocate every time.
+// size() counts bytes, slices() counts pieces. A piece is never empty. An empty chain holds no
+// block, and keeps room for at most four slices: little enough that thousands of idle pipes may
+// hold one each, enough that a pipe that passes a block at a time does not allocate every time.
 //
 //  -- ownership --
 //
-// A chain owns its references, not the blocks. Two chains may hold slices of one block (share);
-// the bytes behind them are immutable from then on. The exception is append_copy, which fills the rest
+// A chain owns its references, not the blocks. Two chains may hold slices of one block (share); the
+// bytes behind them are immutable from then on. The exception is append_copy, which fills the rest
 // of the last block where nobody else holds that block.
 //
 //  -- cost --
 //
-// Appending, prepending, dropping and moving are O(pieces touched). Slices of one block that meet are
-// joined into one as they are added, at either end: a header written in front of its payload in the
-// payload's block leaves as one piece.
+// Appending, prepending, dropping and moving are O(pieces touched). Slices of one block that meet
+// are joined into one as they are added, at either end: a header written in front of its payload in
+// the payload's block leaves as one piece.
 
 #include <libp/assert.h>
 #include <libp/block.h>
@@ -64,13 +64,14 @@ class chain {
     // Adds in front.
     void prepend(slice s);
     void prepend(chain&& head);
-    // Adds a copy at the end: into the last block if this chain is its only holder and there is room, else
-    // into a new block of at least `reserve` bytes.
+    // Adds a copy at the end: into the last block if this chain is its only holder and there is
+    // room, else into a new block of at least `reserve` bytes.
     void append_copy(block_pool& pool, bytes data, std::size_t reserve = 0);
 
     // Moves the first n bytes (n <= size()) to the end of `to`.
     void move_front(chain& to, std::size_t n);
-    // Adds references to the n bytes (offset + n <= size()) from `offset` to the end of `to`; this chain keeps its own.
+    // Adds references to the n bytes (offset + n <= size()) from `offset` to the end of `to`; this
+    // chain keeps its own.
     void share(chain& to, std::size_t offset, std::size_t n) const;
     // Lets go of the first n bytes (n <= size()).
     void drop_front(std::size_t n);
@@ -78,9 +79,10 @@ class chain {
 
     // Copies up to out.size() bytes from `offset` on; returns how many. The chain is unchanged.
     std::size_t copy_out(mutable_bytes out, std::size_t offset = 0) const noexcept;
-    // For bytes that will be kept for long and must not pin large blocks: replaces the slices by copies
-    // in new blocks, at most half of each wasted, if those hold less memory than the chain's blocks do
-    // now. A block that others hold too counts in full, since nobody knows who lets go last.
+    // For bytes that will be kept for long and must not pin large blocks: replaces the slices by
+    // copies in new blocks, at most half of each wasted, if those hold less memory than the chain's
+    // blocks do now. A block that others hold too counts in full, since nobody knows who lets go
+    // last.
     void compact(block_pool& pool);
 
     // For tests and small messages: everything, as one string.
@@ -97,7 +99,8 @@ class chain {
     void release_ring() noexcept;
 
     // 1. capacity_ is 0 or a power of two; count_ <= capacity_.
-    // 2. The live slices are at(0) ... at(count_ - 1); every other place of the ring is an empty slice.
+    // 2. The live slices are at(0) ... at(count_ - 1); every other place of the ring is an empty
+    //    slice.
     // 3. size_ is the sum of the live slices' sizes, none of which is 0.
     std::unique_ptr<slice[]> ring_;
     std::uint32_t capacity_ = 0;

@@ -6,8 +6,9 @@
 //     struct job { list_hook hook; };
 //     intrusive_list<job, &job::hook> todo;
 //
-// A hook unlinks itself when its item dies. A list does not own its items; when a list dies its items
-// are left unlinked. An item may be on one list per hook; linking a linked hook is a bug (checked).
+// A hook unlinks itself when its item dies. A list does not own its items; when a list dies its
+// items are left unlinked. An item may be on one list per hook; linking a linked hook is a bug
+// (checked).
 
 #include <libp/assert.h>
 
@@ -84,7 +85,8 @@ class intrusive_list {
 
   private:
     static T* item_of(list_hook* hook) noexcept {
-        // The distance of the hook from the start of its item, measured on storage that is never read.
+        // The distance of the hook from the start of its item, measured on storage that is never
+        // read.
         alignas(T) static unsigned char storage[sizeof(T)];
         T* probe = reinterpret_cast<T*>(storage);
         auto offset = reinterpret_cast<unsigned char*>(&(probe->*Hook)) - storage;

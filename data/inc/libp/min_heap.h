@@ -7,7 +7,8 @@
 //     min_heap<entry, earlier, &entry::heap_index> queue;
 //
 // The heap does not own its items. An item must leave the heap before it dies (its owner's
-// destructor calls remove); heap_index is the heap's to write and everyone's to compare with heap_none.
+// destructor calls remove); heap_index is the heap's to write and everyone's to compare with
+// heap_none.
 
 #include <libp/assert.h>
 

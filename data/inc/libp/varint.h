@@ -3,8 +3,8 @@
 // Variable-length integers as in QUIC (RFC 9000 section 16): the two top bits of the first byte say
 // whether the number takes 1, 2, 4 or 8 bytes; the rest is the number, big-endian. Up to 2^62 - 1.
 //
-// A decoder must accept any of the encodings, not only the shortest (RFC 9000 allows it); the writer
-// always uses the shortest.
+// A decoder must accept any of the encodings, not only the shortest (RFC 9000 allows it); the
+// writer always uses the shortest.
 
 #include <libp/types.h>
 

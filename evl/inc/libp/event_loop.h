@@ -4,7 +4,8 @@
 //
 //  -- a turn --
 //
-//  1. wait until a descriptor is ready, a timer is due, a post arrives; not at all if calls are deferred
+//  1. wait until a descriptor is ready, a timer is due, a post arrives; not at all if calls are
+//     deferred
 //  2. read the clock, once: now() is that instant for the whole turn
 //  3. run what was posted, then the timers that are due, in order of their due time, those of one
 //     instant in the order they were armed; a timer armed meanwhile waits for the next turn
@@ -14,24 +15,26 @@
 //
 //  -- registrations are weak --
 //
-// io_watch, timer and deferred are objects their users own, as members. Each belongs to one loop and must die before
-// it. Any callback may create, change or destroy any of them, its own included. Ready descriptors are
-// collected before the first is dispatched; a watch that is closed meanwhile is struck from
-// the list, so no event ever reaches a dead watch, nor a new one that got the same descriptor number.
+// io_watch, timer and deferred are objects their users own, as members. Each belongs to one loop
+// and must die before it. Any callback may create, change or destroy any of them, its own included.
+// Ready descriptors are collected before the first is dispatched; a watch that is closed meanwhile
+// is struck from the list, so no event ever reaches a dead watch, nor a new one that got the same
+// descriptor number.
 //
 //  -- rules --
 //
-// Everything but post() and stop() is for the loop's own thread. N loops in N threads share nothing.
-// Nothing wakes a loop that has nothing to do: no tick, no polling. A turn costs one wait and one
-// reading of the clock, and allocates nothing.
+// Everything but post() and stop() is for the loop's own thread. N loops in N threads share
+// nothing. Nothing wakes a loop that has nothing to do: no tick, no polling. A turn costs one wait
+// and one reading of the clock, and allocates nothing.
 //
 //  -- spinning --
 //
-// A watch nobody serves, or a deferred call that always schedules itself again, turns the loop at full speed and to no
-// avail, and looks like nothing but heat. Debug builds count the turns in a row that neither slept nor did
-// anything, and abort at spin_limit with the name of what ran last. Timers that fired and posts that ran count
-// as something done; whether a ready descriptor's callback achieved anything only it can say: it calls
-// progress() when it moved bytes, accepted a connection, or ended one.
+// A watch nobody serves, or a deferred call that always schedules itself again, turns the loop at
+// full speed and to no avail, and looks like nothing but heat. Debug builds count the turns in a
+// row that neither slept nor did anything, and abort at spin_limit with the name of what ran last.
+// Timers that fired and posts that ran count as something done; whether a ready descriptor's
+// callback achieved anything only it can say: it calls progress() when it moved bytes, accepted a
+// connection, or ended one.
 
 #include <libp/assert.h>
 #include <libp/block.h>
@@ -51,7 +54,8 @@ namespace libp {
 
 class event_loop;
 
-// Watches one descriptor. The descriptor stays its owner's, who closes the watch before the descriptor.
+// Watches one descriptor. The descriptor stays its owner's, who closes the watch before the
+// descriptor.
 class io_watch {
   public:
     using callback = delegate<void(flags<io_ready>)>;
@@ -61,15 +65,16 @@ class io_watch {
     io_watch(const io_watch&) = delete;
     io_watch& operator=(const io_watch&) = delete;
 
-    // Starts watching. Errors: as poller::add; the watch stays closed then. Legal when closed. Who knows
-    // the first interest already saves a system call by passing it.
+    // Starts watching. Errors: as poller::add; the watch stays closed then. Legal when closed. Who
+    // knows the first interest already saves a system call by passing it.
     error open(event_loop& loop, fd_type fd, callback call, flags<io_interest> interest = {});
     void close() noexcept;
     bool is_open() const noexcept { return loop_ != nullptr; }
 
-    // What to report from the next wait on. Cheap: changes within a turn cost one system call at most, none if they
-    // cancel out. Events already collected for an interest that is now off are not delivered.
-    // `failed` is delivered whenever there is any interest. A closed watch takes no interest but none.
+    // What to report from the next wait on. Cheap: changes within a turn cost one system call at
+    // most, none if they cancel out. Events already collected for an interest that is now off are
+    // not delivered. `failed` is delivered whenever there is any interest. A closed watch takes no
+    // interest but none.
     void set_interest(flags<io_interest> interest) noexcept;
     flags<io_interest> interest() const noexcept { return wanted_; }
 
@@ -112,7 +117,8 @@ class timer {
     std::size_t heap_index_ = heap_none;
 };
 
-// Calls once, soon: later in this turn if scheduled before step 5, else in the next, without waiting in between.
+// Calls once, soon: later in this turn if scheduled before step 5, else in the next, without
+// waiting in between.
 class deferred {
   public:
     deferred(event_loop& loop, delegate<void()> call) noexcept : loop_(loop), call_(call) {}
@@ -140,16 +146,16 @@ class event_loop {
     // The instant of this turn. Outside run(), the instant of the last turn.
     instant now() const noexcept { return now_; }
 
-    // Turns until stop() was called. A stop() before run() ends it at once. One stop() ends one run():
-    // the loop may be run again.
+    // Turns until stop() was called. A stop() before run() ends it at once. One stop() ends one
+    // run(): the loop may be run again.
     void run();
-    // One turn that waits no longer than until `limit`. False if stop() was called, at once if before.
-    // Never legal within a callback.
+    // One turn that waits no longer than until `limit`. False if stop() was called, at once if
+    // before. Never legal within a callback.
     bool turn(instant limit = never);
     // Any thread: ends run() after the turn under way.
     void stop() noexcept;
-    // Any thread: runs `call` on the loop's thread, in the order of posting. What is posted by a post runs in the
-    // next turn; what is still queued when the loop dies is dropped.
+    // Any thread: runs `call` on the loop's thread, in the order of posting. What is posted by a
+    // post runs in the next turn; what is still queued when the loop dies is dropped.
     void post(std::function<void()> call);
 
     // Destroys the object at the end of this turn, when no callback of its can be running. How an
@@ -166,14 +172,15 @@ class event_loop {
     // How many times the loop has waited: an idle loop's count stands still.
     std::uint64_t turns() const noexcept { return turns_; }
 
-    // Something came of what a callback did (see "spinning" above). Pipes call it whenever bytes moved.
+    // Something came of what a callback did (see "spinning" above). Pipes call it whenever bytes
+    // moved.
     void progress() noexcept {
         if constexpr (debug_build) spins_ = 0;
     }
 
-    // Debug builds: this many turns in a row without a sleep, a timer, a post or progress(), and faster
-    // than one every spin_pace on average, abort the program. The pace is what tells a spin from a
-    // quiet watch that is served a million times in a week.
+    // Debug builds: this many turns in a row without a sleep, a timer, a post or progress(), and
+    // faster than one every spin_pace on average, abort the program. The pace is what tells a spin
+    // from a quiet watch that is served a million times in a week.
     static constexpr std::uint64_t spin_limit = 1'000'000;
     static constexpr duration spin_pace = 100us;
 

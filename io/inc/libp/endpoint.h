@@ -20,8 +20,9 @@ struct endpoint {
     bool is_unix() const noexcept { return !unix_path.empty(); }
     std::string to_string() const;
 
-    // "/path", "./path", "@name" are UNIX; "PORT", ":PORT", "HOST:PORT", "[v6]:PORT", "HOST" are TCP. A bare number is a
-    // port, and the host "*" is no host. `default_port` fills a missing one; without it a missing port is an error. Errors: invalid.
+    // "/path", "./path", "@name" are UNIX; "PORT", ":PORT", "HOST:PORT", "[v6]:PORT", "HOST" are
+    // TCP. A bare number is a port, and the host "*" is no host. `default_port` fills a missing
+    // one; without it a missing port is an error. Errors: invalid.
     static result<endpoint> parse(std::string_view text, std::string_view default_port = {});
     // Whether parse() takes `text` for a UNIX path.
     static bool is_path(std::string_view text) noexcept;

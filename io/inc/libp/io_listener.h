@@ -2,11 +2,12 @@
 
 // Accepts connections and hands each to its owner.
 //
-// Accepts one a turn, and twice as many in each turn that finds more waiting, up to 64: a flood of connections cannot starve
-// the ones there are. When the process is
-// out of descriptors or memory the listener pauses by itself, says so once through `trouble`, and tries again after
-// a pause that doubles from 50 ms to 1 s; it never spins on a socket it cannot accept from. pause() is for the owner's own reasons
-// (a connection limit, a drain): the kernel's backlog then holds newcomers. The reasons are independent: it accepts when none is left.
+// Accepts one a turn, and twice as many in each turn that finds more waiting, up to 64: a flood of
+// connections cannot starve the ones there are. When the process is out of descriptors or memory
+// the listener pauses by itself, says so once through `trouble`, and tries again after a pause that
+// doubles from 50 ms to 1 s; it never spins on a socket it cannot accept from. pause() is for the
+// owner's own reasons (a connection limit, a drain): the kernel's backlog then holds newcomers. The
+// reasons are independent: it accepts when none is left.
 
 #include <libp/event_loop.h>
 #include <libp/socket.h>
@@ -17,9 +18,10 @@ class io_listener {
   public:
     using accepted = delegate<void(unique_fd fd, const socket_address& peer)>;
 
-    // `fd` listens already (listen_on). Starts at once. Both are called from the loop only. `trouble` is called with the
-    // reason (limit, as a rule) when accepting fails, and with no reason when it works again: once each, however
-    // many tries lie between. Either may call anything here; to destroy the listener they retire it.
+    // `fd` listens already (listen_on). Starts at once. Both are called from the loop only.
+    // `trouble` is called with the reason (limit, as a rule) when accepting fails, and with no
+    // reason when it works again: once each, however many tries lie between. Either may call
+    // anything here; to destroy the listener they retire it.
     io_listener(event_loop& loop, unique_fd fd, accepted on_accept, delegate<void(error)> trouble);
     ~io_listener();
     io_listener(const io_listener&) = delete;

@@ -1,7 +1,7 @@
 #pragma once
 
-// io_pipe: a duplex, reliable, ordered channel with the manners of a TCP socket, and the one interface that everything here
-// is stacked from.
+// io_pipe: a duplex, reliable, ordered channel with the manners of a TCP socket, and the one
+// interface that everything here is stacked from.
 //
 //  -- in short --
 //
@@ -12,11 +12,12 @@
 //
 //     ready       the pipe is connected, and its own handshake (if it has one) is done
 //     readable    recv() has something to say: bytes, a datagram, the FIN, or that the pipe broke
-//     writable    send() will take something; never up after send_fin(). Before ready only where the protocol lets bytes go along with
-//                 its first message, unanswered (a stream of a striped session): if the answer is no, they are lost, and the pipe broken
+//     writable    send() will take something; never up after send_fin(). Before ready only where
+//                 the protocol lets bytes go along with its first message, unanswered (a stream of
+//                 a striped session): if the answer is no, they are lost, and the pipe broken
 //     fin_wanted  send_fin() was called
-//     fin_sent    our FIN, and all before it, has gone down as far as the pipe can follow: into the kernel for a socket,
-//                 acknowledged by the peer for a striped stream
+//     fin_sent    our FIN, and all before it, has gone down as far as the pipe can follow: into the
+//                 kernel for a socket, acknowledged by the peer for a striped stream
 //     fin_rcvd    recv() has returned fin
 //     broken      the pipe is dead; why() says why. Last and final.
 //
@@ -24,9 +25,10 @@
 //
 // Flags are levels; the handler gets their 0 -> 1 edges. A consumer that stops receiving while
 // `readable` is up gets no second edge for it: it comes back by itself (a deferred call), or when
-// whatever it is waiting for lets it go on. The same with `writable`. A level falls only inside a call of
-// the consumer's: readable when recv() returns again, fin, broken, or fewer bytes than asked for with nothing
-// more at hand; writable when send() takes less than it was given, or took a datagram and has no room for another.
+// whatever it is waiting for lets it go on. The same with `writable`. A level falls only inside a
+// call of the consumer's: readable when recv() returns again, fin, broken, or fewer bytes than
+// asked for with nothing more at hand; writable when send() takes less than it was given, or took a
+// datagram and has no room for another.
 //
 // attach() gives the pipe its handler. Flags that are already up are reported as one first mask,
 // from the loop, so that a consumer need not look before it listens. attach({}) takes the handler
@@ -35,9 +37,9 @@
 //  -- when the handler runs --
 //
 // Only from the event loop: never inside attach, recv, send, send_fin or reset. What is found there
-// is reported by a deferred call. The call to the handler is the last thing a pipe does in an event; the handler may call
-// anything on the pipe, except destroy it: an owner that wants that retires it (event_loop::retire). A pipe destroyed inside its own
-// handler is a bug (checked).
+// is reported by a deferred call. The call to the handler is the last thing a pipe does in an
+// event; the handler may call anything on the pipe, except destroy it: an owner that wants that
+// retires it (event_loop::retire). A pipe destroyed inside its own handler is a bug (checked).
 //
 //  -- receiving --
 //
@@ -50,10 +52,11 @@
 //  -- sending --
 //
 // send(from) takes bytes off the front of `from`. A stream takes what it has room for, and `from`
-// keeps the rest; a datagram pipe takes the whole chain as one datagram, or nothing (again). A datagram above
-// max_datagram() breaks the pipe (oversize): the owner had to know. An empty chain is a zero-length datagram to a
-// datagram pipe and nothing at all to a stream (ok, 0 bytes). Taken bytes are the pipe's to deliver; when it is congested
-// it takes none, and its memory stays bounded.
+// keeps the rest; a datagram pipe takes the whole chain as one datagram, or nothing (again). A
+// datagram above max_datagram() breaks the pipe (oversize): the owner had to know. An empty chain
+// is a zero-length datagram to a datagram pipe and nothing at all to a stream (ok, 0 bytes). Taken
+// bytes are the pipe's to deliver; when it is congested it takes none, and its memory stays
+// bounded.
 //
 //  -- FIN --
 //
@@ -63,7 +66,8 @@
 // directions end one by one.
 //
 //     peer's FIN arrives behind data     recv: ok ... ok, then fin
-//     peer's FIN, then ours              both fin_rcvd and fin_sent; the pipe is finished, may be destroyed
+//     peer's FIN, then ours              both fin_rcvd and fin_sent; the pipe is finished, may be
+//                                        destroyed
 //     our FIN, peer goes on sending      recv goes on for as long as it takes
 //     peer vanishes before its FIN       broken, however much was received before
 //
@@ -75,8 +79,9 @@
 // recv returns broken (where it has returned fin: fin). send and send_fin do nothing then: send
 // returns broken, also after send_fin, and leaves `from` as it was.
 //
-// reset() makes the peer see an error, never a clean end, and breaks this end with local_abort. Destroying a pipe that has not both sent and received a
-// FIN does the same. A cut stream never looks finished, through any stack, as far as the transport below can tell the two apart (a raw
+// reset() makes the peer see an error, never a clean end, and breaks this end with local_abort.
+// Destroying a pipe that has not both sent and received a FIN does the same. A cut stream never
+// looks finished, through any stack, as far as the transport below can tell the two apart (a raw
 // UNIX socket cannot, see pipe_socket.h; framing over it can).
 //
 //  -- ownership and threads --
@@ -130,25 +135,26 @@ class io_pipe {
     virtual void send_fin() = 0;
     virtual void reset() = 0;
 
-    // A hint: how many bytes that send() took may wait below without having left the machine; with more the pipe is not writable. What
-    // waits there can no longer go another way. A layer passes it down; whatever cannot do it does nothing.
+    // A hint: how many bytes that send() took may wait below without having left the machine; with
+    // more the pipe is not writable. What waits there can no longer go another way. A layer passes
+    // it down; whatever cannot do it does nothing.
     virtual void keep_unsent(std::size_t) {}
-    // What the system knows of the connection at the bottom (get_tcp_state); false where it is not TCP or nothing is known. A layer passes
-    // the question down.
+    // What the system knows of the connection at the bottom (get_tcp_state); false where it is not
+    // TCP or nothing is known. A layer passes the question down.
     virtual bool get_tcp_state(tcp_state&) const noexcept { return false; }
 
     // Why the pipe broke; no reason while it has not.
     virtual error why() const noexcept = 0;
     // Who this is, application side first: "dgm < tcp 127.0.0.1:22". Appends to `out`.
     virtual void describe(std::string& out) const = 0;
-    // Who the other end has proved to be, once ready: "key laptop", "certificate /CN=laptop". Empty: nothing below asked. An
-    // overlay passes on what the pipe below says.
+    // Who the other end has proved to be, once ready: "key laptop", "certificate /CN=laptop".
+    // Empty: nothing below asked. An overlay passes on what the pipe below says.
     virtual std::string peer_identity() const { return {}; }
 
-    // A pipe that is nothing but a socket lets a bridge move bytes inside the kernel: these are recv and send
-    // with a kernel pipe in the place of the chain, and the same effect on the flags. Only legal where can_splice() is true.
-    // One difference: a kernel pipe that holds something may be what is full; then recv_spliced says again and leaves
-    // readable up. Drain it first.
+    // A pipe that is nothing but a socket lets a bridge move bytes inside the kernel: these are
+    // recv and send with a kernel pipe in the place of the chain, and the same effect on the flags.
+    // Only legal where can_splice() is true. One difference: a kernel pipe that holds something may
+    // be what is full; then recv_spliced says again and leaves readable up. Drain it first.
     virtual bool can_splice() const noexcept { return false; }
     virtual io_result recv_spliced(splice_pipe& to, std::size_t max);
     virtual io_result send_spliced(splice_pipe& from);

@@ -3,9 +3,10 @@
 // Two pipes joined back to back in memory: what is sent into one is received from the other. For
 // tests, and for a program that talks to itself through a stack.
 //
-// Each direction holds at most `capacity` bytes (or that many bytes of datagrams, of which one is always taken, and an empty one counts as a byte);
-// a full direction is congested until the other end receives. Slices are moved, not copied. reset(), or destroying an unfinished
-// end, breaks the other with peer_reset; what it had not yet received is gone.
+// Each direction holds at most `capacity` bytes (or that many bytes of datagrams, of which one is
+// always taken, and an empty one counts as a byte); a full direction is congested until the other
+// end receives. Slices are moved, not copied. reset(), or destroying an unfinished end, breaks the
+// other with peer_reset; what it had not yet received is gone.
 
 #include <libp/event_loop.h>
 #include <libp/io_pipe.h>

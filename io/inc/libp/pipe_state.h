@@ -1,12 +1,12 @@
 #pragma once
 
-// The flags, edges and handler of a pipe: what every implementation of io_pipe holds as a member, so
-// that the rules about when a handler runs are kept in one place.
+// The flags, edges and handler of a pipe: what every implementation of io_pipe holds as a member,
+// so that the rules about when a handler runs are kept in one place.
 //
-// An implementation changes its levels with raise() and lower() anywhere, and calls deliver() as the
-// last statement of whatever the event loop (or the pipe below) called it for. Edges raised outside
-// such an event are delivered by a deferred call. An edge that was raised and lowered again before it
-// was delivered is not delivered.
+// An implementation changes its levels with raise() and lower() anywhere, and calls deliver() as
+// the last statement of whatever the event loop (or the pipe below) called it for. Edges raised
+// outside such an event are delivered by a deferred call. An edge that was raised and lowered again
+// before it was delivered is not delivered.
 
 #include <libp/event_loop.h>
 #include <libp/io_pipe.h>

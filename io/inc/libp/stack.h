@@ -16,7 +16,8 @@
 // A comma, plus, caret, percent sign or space in a value is written %2C %2B %5E %25 %20 (a caret
 // means nothing yet, and is refused). A key alone means key=yes. A filter stands in a stack once.
 //
-// A layer is one line in the table in stack.cc: its name, its options, and the function that puts it over a lower pipe.
+// A layer is one line in the table in stack.cc: its name, its options, and the function that puts
+// it over a lower pipe.
 
 #include <libp/endpoint.h>
 #include <libp/event_loop.h>
@@ -66,8 +67,9 @@ struct stack_spec {
     const layer_spec* filter(std::string_view name) const noexcept;
 };
 
-// What the tls layer of a stack is made with. Its options in the spec (name, ca, client-ca, cert, key, pin, psk, insecure, tls12) are for whoever
-// makes these credentials; the layer itself does not look at them.
+// What the tls layer of a stack is made with. Its options in the spec (name, ca, client-ca, cert,
+// key, pin, psk, insecure, tls12) are for whoever makes these credentials; the layer itself does
+// not look at them.
 struct stack_tls {
     const tls_credentials* credentials = nullptr;
     tls_pipe_options options{};
@@ -85,10 +87,12 @@ struct spec_error {
 std::variant<stack_spec, spec_error> parse_stack(std::string_view text,
                                                  std::string_view default_port = {});
 
-// What bind= names: an IP address to connect from, with a port or without; IPv6 in brackets or, without a port, bare.
+// What bind= names: an IP address to connect from, with a port or without; IPv6 in brackets or,
+// without a port, bare.
 std::optional<socket_address> parse_source(std::string_view text);
 
-// Puts the filters of `spec` over `base`, the last first. The spec was parsed, so this cannot fail. `tls` is needed where the spec has that layer.
+// Puts the filters of `spec` over `base`, the last first. The spec was parsed, so this cannot fail.
+// `tls` is needed where the spec has that layer.
 std::unique_ptr<io_pipe> wrap_in_filters(event_loop& loop, std::unique_ptr<io_pipe> base,
                                          const stack_spec& spec, const stack_tls& tls = {});
 

@@ -1,21 +1,26 @@
 #pragma once
 
-// What one end of TLS connections has to show and what it demands of the other: certificates, authorities, pinned keys, shared
-// keys. Made once, at start-up, from files; many pipes use it, each holding what was current when it was made.
+// What one end of TLS connections has to show and what it demands of the other: certificates,
+// authorities, pinned keys, shared keys. Made once, at start-up, from files; many pipes use it,
+// each holding what was current when it was made.
 //
 //  -- who may talk to whom --
 //
-//     client      verifies the server's certificate by `authorities` and by name; or, with pins, takes exactly the public keys
-//                 that are pinned, whoever certified them and whatever names they have; or, not verifying, takes anyone
-//     server      shows a certificate. Demands one from the client when there are client_authorities, or pins, to check it by
-//     shared keys no certificates: TLS 1.3 with a pre-shared key and an ephemeral Diffie-Hellman exchange, so that a key which is
-//                 stolen later opens no recorded traffic. A client uses the first key of its file; a server takes any of its,
-//                 and knows each client by the id of its key
+//     client       verifies the server's certificate by `authorities` and by name; or, with pins,
+//                  takes exactly the public keys that are pinned, whoever certified them and
+//                  whatever names they have; or, not verifying, takes anyone
+//     server       shows a certificate. Demands one from the client when there are
+//                  client_authorities, or pins, to check it by
+//     shared keys  no certificates: TLS 1.3 with a pre-shared key and an ephemeral Diffie-Hellman
+//                  exchange, so that a key which is stolen later opens no recorded traffic. A
+//                  client uses the first key of its file; a server takes any of its, and knows each
+//                  client by the id of its key
 //
-// TLS 1.3 alone unless 1.2 is asked for. No renegotiation, compression, tickets, resumption or early data.
+// TLS 1.3 alone unless 1.2 is asked for. No renegotiation, compression, tickets, resumption or
+// early data.
 //
-// Files are read when the object is made, and again by reload(); when that fails what was current stays. A file of shared keys that
-// every user of the system may read is refused.
+// Files are read when the object is made, and again by reload(); when that fails what was current
+// stays. A file of shared keys that every user of the system may read is refused.
 
 #include <libp/delegate.h>
 #include <libp/error.h>
@@ -34,12 +39,12 @@ struct tls_options {
     std::string certificate{};  // PEM file: our own, and what leads from it to an authority
     std::string private_key{};  // PEM file; empty: the certificate's file has it
     std::string authorities{};  // client: PEM file or folder of whom to trust; empty: the system's
-    std::string
-        client_authorities{};  // server: the same for clients' certificates; empty: none is demanded
+    // Server: the same for clients' certificates; empty: none is demanded.
+    std::string client_authorities{};
     std::vector<tls_pin> pins{};
     bool verify = true;  // client: check the server's certificate at all; a pin is checked always
-    std::string
-        shared_keys{};       // file of tls_key lines; all of the above but `server` is then nothing
+    // File of tls_key lines; all of the above but `server` is then nothing.
+    std::string shared_keys{};
     std::string protocol{};  // ALPN: what is spoken inside; empty: not said
     bool allow_tls12 = false;
 };
@@ -73,9 +78,11 @@ class tls_credentials {
     tls_credentials(const tls_credentials&) = delete;
     tls_credentials& operator=(const tls_credentials&) = delete;
 
-    // Reads the files again. Connections there are go on with what they began with. False: nothing has changed.
+    // Reads the files again. Connections there are go on with what they began with. False: nothing
+    // has changed.
     bool reload(tls_fault& wrong);
-    // Called, from the loop, whenever a handshake of a pipe with these credentials fails. May not touch the pipe.
+    // Called, from the loop, whenever a handshake of a pipe with these credentials fails. May not
+    // touch the pipe.
     void on_refusal(refusal_handler call) noexcept { refused_ = call; }
 
     const tls_options& options() const noexcept { return options_; }

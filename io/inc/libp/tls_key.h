@@ -1,6 +1,7 @@
 #pragma once
 
-// What two ends can know each other by without certificate authorities: a shared key, or the hash of a public key.
+// What two ends can know each other by without certificate authorities: a shared key, or the hash
+// of a public key.
 
 #include <libp/secret.h>
 #include <libp/types.h>
@@ -19,8 +20,9 @@ struct tls_key {
     secret_bytes secret;
 };
 
-// The text of a key file: a key a line, `id:hex` or bare hex (then its id is "default"), 128 to 512 bits; empty lines, and those that begin
-// with '#', are nothing. Returns what is wrong, with the line's number and never with the line; empty: nothing.
+// The text of a key file: a key a line, `id:hex` or bare hex (then its id is "default"), 128 to 512
+// bits; empty lines, and those that begin with '#', are nothing. Returns what is wrong, with the
+// line's number and never with the line; empty: nothing.
 std::string parse_tls_keys(std::string_view text, std::vector<tls_key>& to);
 
 // 256 random bits in hex: a line of a key file.

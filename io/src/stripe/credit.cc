@@ -29,8 +29,8 @@ void credit::recount(window& w, Change change) noexcept {
     debug_check(granted_ <= charged_, "more was granted than is charged");
 }
 
-// What windows may still take above their floors. Newcomers' floors are kept free, within half of the
-// budget: a stream that finds no floor is refused, a window that stays smaller is only slower.
+// What windows may still take above their floors. Newcomers' floors are kept free, within half of
+// the budget: a stream that finds no floor is refused, a window that stays smaller is only slower.
 std::uint64_t credit::room() const noexcept {
     const std::uint64_t newcomers = open_ < max_streams_ ? max_streams_ - open_ : 0;
     const std::uint64_t usable = budget_ - std::min(budget_ / 2, newcomers * floor_);

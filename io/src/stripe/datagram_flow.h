@@ -1,13 +1,14 @@
 #pragma once
 
-// The two halves of a datagram flow: what waits to be sent, what came and was not read, and which numbers came.
+// The two halves of a datagram flow: what waits to be sent, what came and was not read, and which
+// numbers came.
 //
-// Nothing here is ever sent again or put in order, and nobody waits for room: a queue that is full lets go of its oldest
-// datagram, for what is new is worth more than what is late. A datagram counts what it costs to keep, which for small ones is
-// more than they are.
+// Nothing here is ever sent again or put in order, and nobody waits for room: a queue that is full
+// lets go of its oldest datagram, for what is new is worth more than what is late. A datagram
+// counts what it costs to keep, which for small ones is more than they are.
 //
-// What waits to be sent is let wait for little: 64 datagrams of 128 KiB. What came is read in the same turn of the loop,
-// if anybody reads at all, so its queue is to hold what comes in one turn.
+// What waits to be sent is let wait for little: 64 datagrams of 128 KiB. What came is read in the
+// same turn of the loop, if anybody reads at all, so its queue is to hold what comes in one turn.
 
 #include <libp/chain.h>
 #include <libp/stripe/engine.h>
@@ -66,8 +67,9 @@ class datagram_queue {
     std::size_t bytes_ = 0;
 };
 
-// Which of the last numbers came: of so many that a fast flow over unequal paths may be out of order by as much. (RFC 6479: a ring of words, of
-// which the oldest are cleared whole, so that a number far ahead costs little.)
+// Which of the last numbers came: of so many that a fast flow over unequal paths may be out of
+// order by as much. (RFC 6479: a ring of words, of which the oldest are cleared whole, so that a
+// number far ahead costs little.)
 class number_window {
     static constexpr std::uint64_t words = 128;
 

@@ -17,18 +17,22 @@ constexpr duration least_rate_window = 1s;
 // A round that is not faster by a quarter is no faster; three of them end the start (BBR).
 constexpr double growth = 1.25;
 constexpr int rounds_to_settle = 3;
-// While starting: what TCP's slow start needs to double in every round trip. (BBR's 2.89 is for pacing; here it only fills queues.)
+// While starting: what TCP's slow start needs to double in every round trip. (BBR's 2.89 is for
+// pacing; here it only fills queues.)
 constexpr double start_gain = 2.2;
-// Twice as much was in flight, and half as much again came in the same time: then it may be twice as much once more, however long that round trip was.
-// Where round trips vary nearly all are longer than the shortest, and with what that one holds the start would end where it began. What brought less than
-// this may have been a queue. It holds for rounds that had enough to send, and not for a start after a silence, when the rate was only thought to be less.
+// Twice as much was in flight, and half as much again came in the same time: then it may be twice
+// as much once more, however long that round trip was. Where round trips vary nearly all are longer
+// than the shortest, and with what that one holds the start would end where it began. What brought
+// less than this may have been a queue. It holds for rounds that had enough to send, and not for a
+// start after a silence, when the rate was only thought to be less.
 constexpr double leap = 1.5;
 // What TCP sends in its first round trip: ten segments (RFC 6928).
 constexpr double first_flight = 14480;
 // Afterwards: a quarter more than what the path holds finds out whether it has become faster.
 constexpr double settled_gain = 1.25;
-// ... and where a path delivers in clumps, with round trips that vary, what it holds while it delivers nothing. Either alone is none of the path's
-// doing: round trips vary where this end fills a queue, which then delivers evenly; and confirmations come in clumps where they are held back.
+// ... and where a path delivers in clumps, with round trips that vary, what it holds while it
+// delivers nothing. Either alone is none of the path's doing: round trips vary where this end fills
+// a queue, which then delivers evenly; and confirmations come in clumps where they are held back.
 // As long as it starts a path is not known well enough for that: it only fills queues.
 constexpr double wobbles = 4;
 constexpr duration most_wobble = 400ms;
@@ -37,8 +41,8 @@ constexpr double tight_start_gain = 1.5, tight_gain = 1.15;
 // Confirmations come up to 10 ms late (subflow.cc), and that much is in flight in name only.
 constexpr duration confirmation_delay = 10ms;
 constexpr duration frame_time = 5ms;
-// All that for what comes late. Where much comes in no time a confirmation is never late, and more than this only falls out of caches (measured
-// over loopback: some percent slower with 1 MiB).
+// All that for what comes late. Where much comes in no time a confirmation is never late, and more
+// than this only falls out of caches (measured over loopback: some percent slower with 1 MiB).
 constexpr double most_slack = 128 * kib;
 constexpr std::size_t smallest_frame = 4 * kib;
 // Of a subflow that knows nothing: a frame that fits into the first flight.
@@ -111,8 +115,8 @@ void delivery_estimator::on_round_trip(duration rtt, instant now) noexcept {
     const auto least = [](duration a, duration b) { return a == duration{0} ? b : std::min(a, b); };
     if (const auto half = now.time_since_epoch() / (rtt_window / 2); half != half_) {
         half_ = half;
-        // A queue that stood all the time would be taken for the path. All subflows let it drain at the same moment, for they may share it; what
-        // is seen then is what counts.
+        // A queue that stood all the time would be taken for the path. All subflows let it drain at
+        // the same moment, for they may share it; what is seen then is what counts.
         const bool stood = rtt_min_[1] > duration{0} && rtt_min_[0] > rtt_min_[1] * 9 / 8;
         const bool drain = stood && drain_until_ == never;
         drain_until_ = drain ? now + 2 * rtt_min_[1] + drain_time : never;

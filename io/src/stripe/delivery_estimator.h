@@ -1,29 +1,32 @@
 #pragma once
 
-// How fast a subflow delivers, and how long that takes, from what the peer confirmed and when: pure arithmetic.
+// How fast a subflow delivers, and how long that takes, from what the peer confirmed and when: pure
+// arithmetic.
 //
 //  -- what is measured --
 //
-// rate      bytes per second that arrive. A sample is what was delivered between the sending of a frame and its
-//           confirmation, over the longer of the time it took to send that much and to have it confirmed
-//           (draft-cheng-iccrg-delivery-rate-estimation); the rate is the largest of the last second or ten round trips, as in BBR
-//           (draft-ietf-ccwg-bbr). A sample taken while there was too little to send counts only if it is larger.
-// srtt, rttvar
-//           RFC 6298. What the peer held a confirmation back for is subtracted.
-// rtt_min   the least of the last ten seconds: what a frame takes when nothing queues before it.
-// clump     the most that came in excess of the rate within the last ten rounds, as BBR's extra_acked: radio delivers nothing for a
-//           while and then everything at once.
+// rate        bytes per second that arrive. A sample is what was delivered between the sending of a
+//             frame and its confirmation, over the longer of the time it took to send that much and
+//             to have it confirmed (draft-cheng-iccrg-delivery-rate-estimation); the rate is the
+//             largest of the last second or ten round trips, as in BBR (draft-ietf-ccwg-bbr). A
+//             sample taken while there was too little to send counts only if it is larger.
+// srtt        RFC 6298, and rttvar. What the peer held a confirmation back for is subtracted.
+// rtt_min     the least of the last ten seconds: what a frame takes when nothing queues before it.
+// clump       the most that came in excess of the rate within the last ten rounds, as BBR's
+//             extra_acked: radio delivers nothing for a while and then everything at once.
 //
 //  -- what follows from it --
 //
-// allowance()  how much may be in flight: enough to keep the path busy, and little more. What is in flight
-//           beyond rate * rtt_min waits in some queue, the kernel's or a router's, where it delays
-//           whatever comes next and cannot be taken back when a better path has room.
-// frame()   how large frames should be: what is delivered in 5 ms, so that nothing waits long behind one; and so that two are allowed.
-// arrival() how long from now until a frame that is sent now has arrived.
-// patience() how long its silence may mean nothing: rttvar is for that as large as it has been in this round, and less by a quarter of the
-//           difference after each round in which it was smaller, as in Linux's TCP. With many samples a round trip RFC 6298's gains forget
-//           within a part of one (RFC 7323, appendix G).
+// allowance() how much may be in flight: enough to keep the path busy, and little more. What is in
+//             flight beyond rate * rtt_min waits in some queue, the kernel's or a router's, where
+//             it delays whatever comes next and cannot be taken back when a better path has room.
+// frame()     how large frames should be: what is delivered in 5 ms, so that nothing waits long
+//             behind one; and so that two are allowed.
+// arrival()   how long from now until a frame that is sent now has arrived.
+// patience()  how long its silence may mean nothing: rttvar is for that as large as it has been in
+//             this round, and less by a quarter of the difference after each round in which it was
+//             smaller, as in Linux's TCP. With many samples a round trip RFC 6298's gains forget
+//             within a part of one (RFC 7323, appendix G).
 
 #include <libp/time.h>
 #include <libp/types.h>
@@ -48,7 +51,8 @@ class delivery_estimator {
 
     // A frame is about to be sent; `in_flight` is without it.
     mark on_sent(std::size_t in_flight, instant now) noexcept;
-    // Everything up to `count` is confirmed; `newest` is the mark of the last frame that covers, and its confirmation was held back for `held`.
+    // Everything up to `count` is confirmed; `newest` is the mark of the last frame that covers,
+    // and its confirmation was held back for `held`.
     void on_confirmed(std::uint64_t count, const mark& newest, duration held, instant now) noexcept;
     // There is nothing to send although there would be room; `position` is the count sent so far.
     void on_starved(std::uint64_t position) noexcept { limited_until_ = position ? position : 1; }
@@ -61,7 +65,8 @@ class delivery_estimator {
     // 0: not known.
     duration rtt_min() const noexcept;
 
-    // `tight`: somebody waits for small things, so rather let the path idle now and then than queue.
+    // `tight`: somebody waits for small things, so rather let the path idle now and then than
+    // queue.
     std::size_t allowance(bool tight = false) const noexcept { return tight ? tight_ : allowance_; }
     std::size_t frame(std::size_t largest) const noexcept;
     // In seconds.

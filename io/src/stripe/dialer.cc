@@ -11,16 +11,19 @@ namespace libp::stripe {
 namespace {
 
 constexpr std::size_t connects_at_once = 4;
-// A subflow that was up for this many first waits has lived: what ended it says nothing about dialling again.
+// A subflow that was up for this many first waits has lived: what ended it says nothing about
+// dialling again.
 constexpr int first_waits_to_live = 10;
-// Of a path whose subflows have come up and not lived more often than this, in a row, one that is up is no sign that others are welcome.
+// Of a path whose subflows have come up and not lived more often than this, in a row, one that is
+// up is no sign that others are welcome.
 constexpr unsigned most_died_young = 4;
 
 duration life(const dialer_options& options) noexcept {
     return options.first_wait * first_waits_to_live;
 }
 
-// Whether another try may end otherwise. A peer that hangs up on a handshake may be busy, full, or beginning anew; the rest is as it is.
+// Whether another try may end otherwise. A peer that hangs up on a handshake may be busy, full, or
+// beginning anew; the rest is as it is.
 bool may_pass(reason why) noexcept {
     return why == reason::peer_reset || why == reason::truncated || why == reason::session_lost ||
            why == reason::self_connect || why == reason::limit;
@@ -261,7 +264,8 @@ void dialer::core::hurry() {
     }
 }
 
-// Nothing answers on what is up. Those may yet come back; a new connection may come through at once.
+// Nothing answers on what is up. Those may yet come back; a new connection may come through at
+// once.
 void dialer::core::dial_spares() {
     if (stopped) return;
     for (route& r : routes) {

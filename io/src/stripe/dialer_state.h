@@ -17,7 +17,8 @@
 
 namespace libp::stripe {
 
-// A place is where one subflow belongs: it goes round waiting -> queued -> connecting -> joining -> up.
+// A place is where one subflow belongs: it goes round waiting -> queued -> connecting -> joining ->
+// up.
 struct dialer::core {
     struct place;
     struct route {
@@ -29,9 +30,11 @@ struct dialer::core {
         unsigned died_young = 0;  // subflows that were up and did not live, since one did
         error failure{};          // of the last try; none: it worked
         std::size_t up = 0;
-        // While there is no way through, the one place that tries; the others wait for it, without a timer.
+        // While there is no way through, the one place that tries; the others wait for it, without
+        // a timer.
         place* probe = nullptr;
-        // One more than asked for, for when those that are up are silent. It takes the place of the first that dies.
+        // One more than asked for, for when those that are up are silent. It takes the place of the
+        // first that dies.
         place* spare = nullptr;
         instant gives_again_at{};  // it gave one away, and that did not pay
 

@@ -113,7 +113,8 @@ void dialer::core::give_up(place& p) {
     if (p.now == phase::up) to.drop(owner, p.token);
 }
 
-// If what was to leave has died meanwhile, it is being dialled again, and the newcomer is one too many.
+// If what was to leave has died meanwhile, it is being dialled again, and the newcomer is one too
+// many.
 void dialer::core::leave_for(place& p) {
     const auto at =
         std::ranges::find_if(deals, [&p](const deal& d) { return d.comes == &p && !d.made; });

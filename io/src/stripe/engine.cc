@@ -20,7 +20,7 @@ engine::state::state(block_pool& blocks, const engine_options& options, instant 
       next_own_(options.even ? 2 : 1),
       next_advanced_(options.even ? 1 : 2) {}
 
-// -- finding things -----------------------------------------------------------------------------------
+// -- finding things -------------------------------------------------------------------------------
 
 subflow* engine::state::find_subflow(subflow_id id) const noexcept {
     for (const auto& s : subflows_)
@@ -38,7 +38,7 @@ bool engine::state::peer_used(stream_id id) const noexcept {
     return used_.contains(n, n + 1);
 }
 
-// -- the public face ------------------------------------------------------------------------------------
+// -- the public face ------------------------------------------------------------------------------
 
 engine::engine(block_pool& blocks, const engine_options& options, instant now)
     : state_(std::make_unique<state>(blocks, options, now)) {
@@ -108,7 +108,8 @@ void engine::subflow_down(subflow_id id, instant now) {
     e.survey();
     for (sent_record& r : gone->records)
         e.say_again(*gone, r, true);
-    // The peer is about to send again what it does not know to have arrived: say what has, of the streams it had sent on it.
+    // The peer is about to send again what it does not know to have arrived: say what has, of the
+    // streams it had sent on it.
     const std::uint64_t place = std::uint64_t{1} << gone->place;
     for (stream* s = gone->received > 0 ? e.all_.front() : nullptr; s; s = e.all_.next(*s)) {
         if ((s->came_on & place) == 0) continue;
@@ -158,7 +159,8 @@ std::size_t engine::transmit(subflow_id id, chain& out, std::size_t budget, inst
     const std::size_t before = out.size();
     bool more = true;
     while (out.size() - before < budget && (more = e.transmit_one(*s, out, now))) {
-        // Something goes anyway: the confirmation rides along rather than costing a write of its own later.
+        // Something goes anyway: the confirmation rides along rather than costing a write of its
+        // own later.
         if (s->unconfirmed > 0) s->path_ack_due = true;
     }
     // Datagrams wait for their part of the allowance only.

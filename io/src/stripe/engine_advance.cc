@@ -1,9 +1,12 @@
-// Credit for streams that have yet to be opened, so that what their opener has to send need not wait for an answer.
+// Credit for streams that have yet to be opened, so that what their opener has to send need not
+// wait for an answer.
 //
-// A stream begins with the initial credit of the HELLO, which is small: it is promised to as many streams as may ever be open. The next few streams
-// are granted more, each by its id, out of what the budget has left; each stream that is accepted or refused makes room for one more. Such a window
-// is charged like any other from the moment that it is granted, and its stream takes it over. A grant that dies with its subflow is not said again:
-// the stream gets its credit with OPEN_OK, a round trip later, and that is all there is to lose.
+// A stream begins with the initial credit of the HELLO, which is small: it is promised to as many
+// streams as may ever be open. The next few streams are granted more, each by its id, out of what
+// the budget has left; each stream that is accepted or refused makes room for one more. Such a
+// window is charged like any other from the moment that it is granted, and its stream takes it
+// over. A grant that dies with its subflow is not said again: the stream gets its credit with
+// OPEN_OK, a round trip later, and that is all there is to lose.
 
 #include "stripe/engine_state.h"
 
@@ -39,7 +42,8 @@ void engine::state::transmit_advance(subflow& on, chain& out, instant now) {
     advance& a = *std::ranges::find(advances_, false, &advance::said);
     a.said = true;
     const wire::header h{.type = wire::type::credit, .stream = a.id, .offset = a.granted.limit};
-    // Without a record: it is not said again, and some bytes that go first and alone would be taken for the rate of a slow path.
+    // Without a record: it is not said again, and some bytes that go first and alone would be taken
+    // for the rate of a slow path.
     on.sent(put_small(on, out, h), true, now);
 }
 

@@ -2,10 +2,12 @@
 //
 //  -- by which way --
 //
-// A datagram goes by the subflow on which it arrives soonest, if that is in time, and is worth nothing later. A subflow that should have confirmed
-// something by now and has not is overdue: its carrier repairs a loss, or it is dead. A stream waits to see which, for the bytes are safe; a datagram
-// takes another way at once, and those that take the same path are doubted with it. An overdue subflow is used only where there is no other, and
-// what it is given there is expected to take as long as it has been silent on top.
+// A datagram goes by the subflow on which it arrives soonest, if that is in time, and is worth
+// nothing later. A subflow that should have confirmed something by now and has not is overdue: its
+// carrier repairs a loss, or it is dead. A stream waits to see which, for the bytes are safe; a
+// datagram takes another way at once, and those that take the same path are doubted with it. An
+// overdue subflow is used only where there is no other, and what it is given there is expected to
+// take as long as it has been silent on top.
 //
 // What datagrams may have in flight on one subflow is what the path holds, and 20 ms: with more
 // they would only wait in queues, where they cannot be dropped.
@@ -24,13 +26,16 @@ namespace {
 
 // Beyond what the path holds.
 constexpr duration queued = 20ms;
-// How late a confirmation may be, beyond a round trip and its variation: held back 10 ms, and turns of the machinery.
+// How late a confirmation may be, beyond a round trip and its variation: held back 10 ms, and turns
+// of the machinery.
 constexpr duration confirmation_slack = 30ms;
-// A subflow that takes nothing just now is expected to do so again after that: what the layers below are asked to hold.
+// A subflow that takes nothing just now is expected to do so again after that: what the layers
+// below are asked to hold.
 constexpr duration congestion = 10ms;
 // A second copy that finds no way by then is not sent.
 constexpr duration copy_patience = 100ms;
-// Datagrams go first; with so much more of them sent than of data (or a frame, if that is more) data goes, and they leave it the room.
+// Datagrams go first; with so much more of them sent than of data (or a frame, if that is more)
+// data goes, and they leave it the room.
 constexpr std::size_t most_lead = 64 * kib;
 // With a little flow under way, queues are kept short for that long.
 constexpr duration hurry = 1s;
@@ -61,7 +66,7 @@ std::uint64_t bit_of(std::uint32_t path) noexcept {
 
 }  // namespace
 
-// -- the life of flows --------------------------------------------------------------------------------
+// -- the life of flows ----------------------------------------------------------------------------
 
 void engine::state::begin_flow(stream& s) {
     s.flow = std::make_unique<datagram_flow>();
@@ -90,7 +95,7 @@ void engine::state::count(stream& s, std::uint64_t datagram_stats::*what) {
     ++(datagram_stats_.*what);
 }
 
-// -- waiting to be sent ---------------------------------------------------------------------------------
+// -- waiting to be sent ---------------------------------------------------------------------------
 
 datagram engine::state::take_out(stream& s, std::size_t index) {
     datagram d = s.flow->out.take(index);
@@ -163,7 +168,7 @@ io_result engine::send_datagram(stream_id id, chain&& payload, duration ttl, ins
     return io_result::moved(size);
 }
 
-// -- what goes where ------------------------------------------------------------------------------------
+// -- what goes where ------------------------------------------------------------------------------
 
 // Whether it has room for that datagram, and it is no copy of one that went by the same way.
 bool engine::state::may_carry(const subflow& s, const datagram& d) const {
@@ -270,7 +275,7 @@ void engine::state::transmit_datagram(subflow& on, chain& out, stream& s, std::s
     schedule(s);
 }
 
-// -- coming in --------------------------------------------------------------------------------------------
+// -- coming in ------------------------------------------------------------------------------------
 
 void engine::state::on_datagram(frame& f, instant now) {
     stream* s = addressed(f.head);

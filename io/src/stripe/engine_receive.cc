@@ -15,7 +15,8 @@ namespace {
 
 // What a peer that leaves had under way is waited for, that long.
 constexpr duration leaving_time = 5s;
-// So many ranges a stream may have parked whatever others have: one for each of a few subflows that are late.
+// So many ranges a stream may have parked whatever others have: one for each of a few subflows that
+// are late.
 constexpr std::size_t few_ranges = 4;
 
 // What an OPEN asks for; a reason if it cannot be had.
@@ -33,7 +34,8 @@ error read_request(const frame& f, bool datagrams, open_request& out) {
         left = left.subspan(4);
         if (left.size() < size) return {reason::protocol_error};
         if (kind == wire::tlv::target) {
-            // Twice would mean one thing to whoever looks at the first and another to whoever looks at the last.
+            // Twice would mean one thing to whoever looks at the first and another to whoever looks
+            // at the last.
             if (!out.target.empty() || size == 0) return {reason::protocol_error};
             out.target = text_of(left.first(size));
         } else if (kind == wire::tlv::flow) {
@@ -105,7 +107,7 @@ error engine::state::process(subflow& from, frame& f, instant now) {
     return {};
 }
 
-// -- which stream a frame is for ------------------------------------------------------------------------
+// -- which stream a frame is for ------------------------------------------------------------------
 
 bool engine::state::mark_used(stream_id id) {
     const std::uint64_t n = (id - 1) / 2;
@@ -132,7 +134,8 @@ stream* engine::state::peer_stream(stream_id id) {
     return nullptr;
 }
 
-// The stream that a frame other than OPEN and RST is for; nullptr if it is closed, or if the session is at its end.
+// The stream that a frame other than OPEN and RST is for; nullptr if it is closed, or if the
+// session is at its end.
 stream* engine::state::addressed(const wire::header& h) {
     if (h.stream == 0) {
         break_session({reason::protocol_error}, wire::code::stream_id, true);
@@ -147,7 +150,7 @@ stream* engine::state::addressed(const wire::header& h) {
     return nullptr;
 }
 
-// -- opening --------------------------------------------------------------------------------------------
+// -- opening --------------------------------------------------------------------------------------
 
 void engine::state::on_open(frame& f) {
     const wire::header& h = f.head;
@@ -194,7 +197,8 @@ void engine::state::on_open_ok(const wire::header& h) {
     schedule(*s);
 }
 
-// By OPEN_OK, or by what is sent behind it only: that may come first, and OPEN_OK is not said again once its stream is over.
+// By OPEN_OK, or by what is sent behind it only: that may come first, and OPEN_OK is not said again
+// once its stream is over.
 void engine::state::answered(stream& s) {
     if (!s.ours || std::exchange(s.accepted, true)) return;
     emit(event::kind::stream_ready, s.id);
@@ -222,7 +226,7 @@ void engine::state::on_rst(const wire::header& h) {
     }
 }
 
-// -- data -------------------------------------------------------------------------------------------------
+// -- data -----------------------------------------------------------------------------------------
 
 void engine::state::on_data(subflow& from, frame& f) {
     stream* s = addressed(f.head);
@@ -256,10 +260,12 @@ void engine::state::on_data(subflow& from, frame& f) {
     schedule(*s);
 }
 
-// Of all streams together. A range takes some 700 bytes, were it of one; with this, and few_ranges of each stream, they take about as much as the budget.
-// An honest peer stays below. Where frames are not small a range and the gap before it are 2 KiB and more of some window, and windows are part of the
-// budget. Where they are small there is little in flight: a gap is a frame on a subflow that is late, what follows it without another gap is one range,
-// and what comes again fills gaps. So even the smallest session has room for a stream of as many gaps as an ACK can speak of, and a
+// Of all streams together. A range takes some 700 bytes, were it of one; with this, and few_ranges
+// of each stream, they take about as much as the budget. An honest peer stays below. Where frames
+// are not small a range and the gap before it are 2 KiB and more of some window, and windows are
+// part of the budget. Where they are small there is little in flight: a gap is a frame on a subflow
+// that is late, what follows it without another gap is one range, and what comes again fills gaps.
+// So even the smallest session has room for a stream of as many gaps as an ACK can speak of, and a
 // large one for that many in hundreds of streams, beside the few that any stream may have.
 std::size_t engine::state::most_ranges() const noexcept {
     return wire::ranges_max + opt_.memory_budget / 2048;
@@ -293,7 +299,7 @@ void engine::state::on_ack(frame& f) {
     end_if_finished(*s);
 }
 
-// -- credit -----------------------------------------------------------------------------------------------
+// -- credit ---------------------------------------------------------------------------------------
 
 void engine::state::on_credit(const wire::header& h) {
     if (h.offset > wire::credit_max)
@@ -304,7 +310,7 @@ void engine::state::on_credit(const wire::header& h) {
     schedule(*s);
 }
 
-// -- confirmation -----------------------------------------------------------------------------------------
+// -- confirmation ---------------------------------------------------------------------------------
 
 void engine::state::on_path_ack(frame& f, instant now) {
     std::uint8_t payload[8];
@@ -331,7 +337,7 @@ void engine::state::on_limit(subflow& from, const wire::header& h) {
     emit(event::kind::subflow_limited, 0).subflow = from.id;
 }
 
-// -- the peer leaves --------------------------------------------------------------------------------------
+// -- the peer leaves ------------------------------------------------------------------------------
 
 void engine::state::on_goaway(subflow& from, const wire::header& h, instant now) {
     if (h.aux != static_cast<std::uint16_t>(wire::code::none))
@@ -341,7 +347,8 @@ void engine::state::on_goaway(subflow& from, const wire::header& h, instant now)
     look_for_end();
 }
 
-// Other subflows may still bring what it sent before, the acknowledgement of a stream's end among it.
+// Other subflows may still bring what it sent before, the acknowledgement of a stream's end among
+// it.
 void engine::state::look_for_end() {
     if (broken_ || peer_gone_at_ == never) return;
     const bool all_said =
@@ -350,7 +357,7 @@ void engine::state::look_for_end() {
         break_session({reason::peer_reset}, wire::code::none, false);
 }
 
-// -- what was confirmed -----------------------------------------------------------------------------------
+// -- what was confirmed ---------------------------------------------------------------------------
 
 void engine::state::freed(subflow& on, const sent_record& r) {
     on.control_records -= r.is_control();

@@ -1,33 +1,38 @@
 // What is sent again, and when: subflows that died, and subflows that are silent.
 //
-// A subflow is a reliable, ordered pipe: nothing is lost on it unless it dies, and a gap in what the peer has says nothing about loss. So there are
-// no duplicate acknowledgements here and no retransmission timer for frames. What was on a subflow that died is sent again at once. What is on
-// one that is silent (subflow.h) is sent again elsewhere: at first as much as may be what the peer waits for, and everything when the silence lasts. And
-// what only arrives late is copied where another subflow has nothing better to do (engine_schedule.cc).
+// A subflow is a reliable, ordered pipe: nothing is lost on it unless it dies, and a gap in what
+// the peer has says nothing about loss. So there are no duplicate acknowledgements here and no
+// retransmission timer for frames. What was on a subflow that died is sent again at once. What is
+// on one that is silent (subflow.h) is sent again elsewhere: at first as much as may be what the
+// peer waits for, and everything when the silence lasts. And what only arrives late is copied where
+// another subflow has nothing better to do (engine_schedule.cc).
 //
 //  -- why there is no timer --
 //
-// A timer for frames, as a last resort, would be for bytes that are unconfirmed for very long while nothing is done about them. There are none, because
-// at any time they are in one of these places:
+// A timer for frames, as a last resort, would be for bytes that are unconfirmed for very long while
+// nothing is done about them. There are none, because at any time they are in one of these places:
 //
-//   waiting to be sent         They go on the next subflow that has room: they come before anything new.
-//   on a subflow that is gone  subflow_down() has put them among those that wait, unless a good one carries them too.
-//   on one that confirms       It is a pipe: every confirmation brings theirs nearer, and nothing sent elsewhere could be lost less. That may
-//                              take long where a path became slow with much in flight (17 s were seen in the simulator), but it comes.
+//   waiting to be sent
+//       They go on the next subflow that has room: they come before anything new.
+//   on a subflow that is gone
+//       subflow_down() has put them among those that wait, unless a good one carries them too.
+//   on one that confirms
+//       It is a pipe: every confirmation brings theirs nearer, and nothing sent elsewhere could be
+//       lost less. That may take long where a path became slow with much in flight (17 s were seen
+//       in the simulator), but it comes.
 //   on one that is silent while another speaks
-//                              After its patience, at most 3 s (or four round trips, where it has never confirmed anything), it is suspect, and after
-//                              twice that stale: all of it has been sent elsewhere or waits for it. What a silent one is given while there
-//                              is no better, follows when there is (distrust_silent). Where all were silent together and one speaks again,
-//                              the others have their patience once more. If they say nothing then,
-//                              the whole silence counts: after ten seconds of it, or eight times
-//                              their patience, whichever is longer, they are given up, and
-//                              dialled anew, which is sooner than a timer of TCP's that has
-//                              doubled so often.
+//       After its patience, at most 3 s (or four round trips, where it has never confirmed
+//       anything), it is suspect, and after twice that stale: all of it has been sent elsewhere or
+//       waits for it. What a silent one is given while there is no better, follows when there is
+//       (distrust_silent). Where all were silent together and one speaks again, the others have
+//       their patience once more. If they say nothing then, the whole silence counts: after ten
+//       seconds of it, or eight times their patience, whichever is longer, they are given up, and
+//       dialled anew, which is sooner than a timer of TCP's that has doubled so often.
 //   on one that is silent, and so are all
-//                              Nothing can be done that would arrive. A heartbeat asks, dead_after gives up.
+//       Nothing can be done that would arrive. A heartbeat asks, dead_after gives up.
 //
-// So whoever adds a rule here has to answer for one thing: bytes are not left to silent subflows while another speaks. The simulator holds every run
-// against that (engine::neglects_data()).
+// So whoever adds a rule here has to answer for one thing: bytes are not left to silent subflows
+// while another speaks. The simulator holds every run against that (engine::neglects_data()).
 
 #include "stripe/engine_state.h"
 
@@ -83,7 +88,8 @@ void engine::state::distrust(subflow& s, std::size_t most) {
     }
 }
 
-// While no subflow was good the silent ones were given what there was; now that one is good it goes there too.
+// While no subflow was good the silent ones were given what there was; now that one is good it goes
+// there too.
 void engine::state::distrust_silent() {
     for (const auto& s : subflows_)
         if (!s->is_over() && !s->is_good())
@@ -99,7 +105,8 @@ double engine::state::remaining(const subflow& owner, const fragment& f,
     const double after_confirming =
         seconds(owner.last_progress - now) - way + behind / owner.estimate.expected_rate();
     const double left = std::max(after_sending, after_confirming);
-    // Overdue, the time for its confirmation to come back counted: then it takes as long again, for all that is known.
+    // Overdue, the time for its confirmation to come back counted: then it takes as long again, for
+    // all that is known.
     return left > -way ? std::max(0.0, left) : -left - way;
 }
 
@@ -131,8 +138,9 @@ void engine::state::look_at_silence(subflow& s, instant now) {
     }
 }
 
-// A confirmation came on `heard`: that is what shows that the silence of others is theirs. Where all were silent until now they get a little time to
-// follow, and not the quarter of the whole silence after which they would be looked at.
+// A confirmation came on `heard`: that is what shows that the silence of others is theirs. Where
+// all were silent until now they get a little time to follow, and not the quarter of the whole
+// silence after which they would be looked at.
 void engine::state::look_at_others(const subflow& heard, instant now) {
     for (const auto& s : subflows_) {
         if (s.get() == &heard) continue;

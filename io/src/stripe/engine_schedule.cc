@@ -1,17 +1,20 @@
 // Which frame goes next on a subflow that has room for one, if any should.
 //
-// One quantity decides. A frame put on subflow j arrives after a time T_j, which the estimator says. Meanwhile subflows that
-// are sooner deliver
+// One quantity decides. A frame put on subflow j arrives after a time T_j, which the estimator
+// says. Meanwhile subflows that are sooner deliver
 //
 //     ahead(j) = sum over i of rate_i * max(0, T_j - T_i)
 //
-// bytes. If what is left to send is less than that, they will have delivered all of it before the frame on j lands, and j only makes the end later
-// (that is ECF: Lim et al., "ECF: An MPTCP Path Scheduler to Manage Heterogeneous Paths", CoNEXT 2017). If what the peer's
-// credit leaves room for is less, they will run out of it waiting for j (that is BLEST: Ferlin et al., "BLEST: Blocking Estimation-based
-// MPTCP Scheduler for Heterogeneous Networks", IFIP Networking 2016). So j is used if ahead(j) is at most the smaller of both. Both papers compute
-// this from congestion windows; rates and bytes in flight say the same and are known for any pipe.
+// bytes. If what is left to send is less than that, they will have delivered all of it before the
+// frame on j lands, and j only makes the end later (that is ECF: Lim et al., "ECF: An MPTCP Path
+// Scheduler to Manage Heterogeneous Paths", CoNEXT 2017). If what the peer's credit leaves room for
+// is less, they will run out of it waiting for j (that is BLEST: Ferlin et al., "BLEST: Blocking
+// Estimation-based MPTCP Scheduler for Heterogeneous Networks", IFIP Networking 2016). So j is used
+// if ahead(j) is at most the smaller of both. Both papers compute this from congestion windows;
+// rates and bytes in flight say the same and are known for any pipe.
 //
-// A subflow that is refused loses nothing: whatever is sooner has frames in flight, and their confirmation asks again.
+// A subflow that is refused loses nothing: whatever is sooner has frames in flight, and their
+// confirmation asks again.
 
 #include "stripe/engine_state.h"
 
@@ -28,14 +31,17 @@ namespace {
 constexpr std::size_t longest_interactive_run = 256 * kib;
 // A little that is in a hurry may be in flight beyond the allowance.
 constexpr std::size_t hurry = 64 * kib;
-// A copy pays if it arrives this much sooner: a quarter, and the time that a turn of the machinery takes.
+// A copy pays if it arrives this much sooner: a quarter, and the time that a turn of the machinery
+// takes.
 constexpr double copy_margin = 1.25, copy_slack = 0.002;
-// Copies of frames that nothing happened to: at first, and of all that was confirmed (XLINK, SIGCOMM 2021, paid 2 %).
+// Copies of frames that nothing happened to: at first, and of all that was confirmed (XLINK,
+// SIGCOMM 2021, paid 2 %).
 constexpr std::uint64_t first_copies = 64 * kib;
 constexpr std::uint64_t copies_share = 20;
 constexpr int most_copies = 3;
-// Where copies are looked for: the head of so many streams, so many fragments deep, which is what the peer waits for; and deeper where each
-// subflow is to carry everything. A peer that confirms nothing has thousands of them, and every frame it sends asks anew.
+// Where copies are looked for: the head of so many streams, so many fragments deep, which is what
+// the peer waits for; and deeper where each subflow is to carry everything. A peer that confirms
+// nothing has thousands of them, and every frame it sends asks anew.
 constexpr int copied_streams = 8, copied_fragments = 128, redundant_fragments = 4096;
 
 constexpr double unbounded = std::numeric_limits<double>::infinity();
@@ -73,8 +79,9 @@ double engine::state::arrival(const subflow& s, std::size_t size) const noexcept
     return s.estimate.arrival(s.in_flight(), size);
 }
 
-// Of those that take bytes now it is the one where a few of them arrive first. What must arrive doubts a path that should have confirmed something by now:
-// the end that only receives knows too little of its paths to become suspicious soon.
+// Of those that take bytes now it is the one where a few of them arrive first. What must arrive
+// doubts a path that should have confirmed something by now: the end that only receives knows too
+// little of its paths to become suspicious soon.
 bool engine::state::is_soonest(const subflow& on, bool doubt) const noexcept {
     if (!usable(on)) return false;
     const auto time = [&](const subflow& s) {
@@ -119,7 +126,8 @@ bool engine::state::may_take(const subflow& on, std::size_t size, double backlog
     return on.has_room(size, in_a_hurry()) && is_worth_it(on, size, backlog);
 }
 
-// How much may follow the next frame of `s`: an application that was left waiting has more than we know of.
+// How much may follow the next frame of `s`: an application that was left waiting has more than we
+// know of.
 double engine::state::backlog(const stream& s) const noexcept {
     const double to_send = s.send.more_follows ? unbounded : static_cast<double>(unsent_);
     const double credit =
@@ -156,7 +164,8 @@ engine::state::choice engine::state::choose_fresh(const subflow& on) const {
     return {};
 }
 
-// A fragment that has not arrived and would arrive sooner on `on`; or, where every subflow carries everything, that it does not carry yet.
+// A fragment that has not arrived and would arrive sooner on `on`; or, where every subflow carries
+// everything, that it does not carry yet.
 engine::state::choice engine::state::choose_copy(const subflow& on, bool chatty,
                                                  instant now) const {
     const bool all = scheduler_ == scheduler::redundant;
@@ -201,7 +210,8 @@ engine::state::choice engine::state::choose(const subflow& on, instant now) cons
     }
     if (!usable(on) || on.records.size() >= subflow::many_records) return {};
     if (const choice c = choose_datagram(on, now); c.what != kind::nothing) return c;
-    // What waits and lacks only room has the next there is: frames that are new and smaller would take it again and again.
+    // What waits and lacks only room has the next there is: frames that are new and smaller would
+    // take it again and again.
     bool taken = false;
     if (stream* s = waiting_.front(); s && !s->send.next_waiting().is_on(on.place)) {
         const std::size_t size = s->send.next_waiting().size();

@@ -12,8 +12,9 @@
 //     engine_datagrams.cc   flows of datagrams: out, in, and what is dropped
 //     engine_invariants.cc  what must hold between any two calls, for tests
 //
-// A stream is on the lists that its state says it belongs to; schedule() works that out anew after every change, nothing
-// else links or unlinks. So what is to be sent is found without looking at streams that have nothing to say.
+// A stream is on the lists that its state says it belongs to; schedule() works that out anew after
+// every change, nothing else links or unlinks. So what is to be sent is found without looking at
+// streams that have nothing to say.
 //
 // Byte counts: unsent_ (written, never framed), retained_ (framed, unconfirmed, each once however
 // many copies are under way), waiting_bytes_ (of those: to be sent again), held_ (received,
@@ -97,13 +98,14 @@ struct engine::state {
         bool said = false;
     };
     void grant_ahead();
-    // What the peer's stream, seen for the first time, was granted: a window that is not open if nothing.
+    // What the peer's stream, seen for the first time, was granted: a window that is not open if
+    // nothing.
     window take_advance(stream_id id);
     const advance* unsaid_advance() const noexcept;
     void transmit_advance(subflow& on, chain& out, instant now);
     void on_credit_ahead(const wire::header& h);
 
-    // -- frames in (engine_receive.cc): an error is the subflow's, the session's goes through break_session
+    // -- frames in (engine_receive.cc): an error is the subflow's; break_session ends the session
     error process(subflow& from, frame& f, instant now);
     stream* peer_stream(stream_id id);
     bool mark_used(stream_id id);

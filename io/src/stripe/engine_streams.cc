@@ -1,4 +1,5 @@
-// The life of streams: where they belong, what they hold, how they end, and what the application is told.
+// The life of streams: where they belong, what they hold, how they end, and what the application is
+// told.
 
 #include "stripe/engine_state.h"
 
@@ -60,7 +61,8 @@ void engine::state::end_if_finished(stream& s) {
 }
 
 void engine::state::queue_reset(const reset_notice& r) {
-    // The peer, or an application that opens and aborts without end, would fill the memory with resets that nobody confirms.
+    // The peer, or an application that opens and aborts without end, would fill the memory with
+    // resets that nobody confirms.
     if (unconfirmed_resets_ >= 2 * std::size_t{opt_.max_streams} + 1024) {
         break_session({reason::limit}, wire::code::limit, true);
         return;
@@ -150,9 +152,10 @@ void engine::state::tell_writable(stream& s) {
     emit(event::kind::stream_writable, s.id);
 }
 
-// A window is to hold what comes in while its renewal travels, over the slowest subflow, and as much again that waits for something late; it doubles where a
-// quarter of it or more is read in a round trip. (As Fisk and Feng, "Dynamic Right-Sizing", LACSI 2001, not from one read to the
-// next: what had to wait is read all at once.)
+// A window is to hold what comes in while its renewal travels, over the slowest subflow, and as
+// much again that waits for something late; it doubles where a quarter of it or more is read in a
+// round trip. (As Fisk and Feng, "Dynamic Right-Sizing", LACSI 2001, not from one read to the next:
+// what had to wait is read all at once.)
 void engine::state::consumed(stream& s, std::size_t n, instant now) {
     window& w = s.recv.window;
     if (!credit_.consume(w, n)) return;

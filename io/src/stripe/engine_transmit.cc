@@ -18,9 +18,11 @@ constexpr std::size_t quantum = 64 * kib;
 constexpr duration hurry = 1s;
 // With so many unconfirmed frames (control frames: data stops long before) a subflow is given up,
 constexpr std::size_t too_many_records = 64 * 1024;
-// and that which has the most where all of a session have so many: no budget counts their records, 72 bytes each. A stream owes four sorts of them at
-// most, each again only when something new has come of it or was read, and what its window lets come in one round trip is worth a few. So this
-// is a multiple of what is under way where every stream there may be is busy; the constant is for few streams of tiny frames that come twice.
+// and that which has the most where all of a session have so many: no budget counts their records,
+// 72 bytes each. A stream owes four sorts of them at most, each again only when something new has
+// come of it or was read, and what its window lets come in one round trip is worth a few. So this
+// is a multiple of what is under way where every stream there may be is busy; the constant is for
+// few streams of tiny frames that come twice.
 constexpr std::size_t control_records = 4096, control_records_a_stream = 16;
 
 // OPEN's TLVs; returns their size.
@@ -154,7 +156,7 @@ void engine::state::transmit_reset(subflow& on, chain& out, instant now) {
     record(on, std::move(rec), put_small(on, out, h), now);
 }
 
-// -- what streams owe -----------------------------------------------------------------------------------
+// -- what streams owe -----------------------------------------------------------------------------
 
 void engine::state::transmit_control(subflow& on, chain& out, stream& s, instant now) {
     sent_record r{.what = sent_record::kind::control, .id = s.id};
@@ -203,7 +205,7 @@ std::size_t engine::state::transmit_ack(subflow& on, chain& out, stream& s, sent
     return put_small(on, out, h, {payload, static_cast<std::size_t>(p - payload)});
 }
 
-// -- data ---------------------------------------------------------------------------------------------------
+// -- data ---------------------------------------------------------------------------------------
 
 void engine::state::transmit_fresh(subflow& on, chain& out, stream& s, instant now) {
     fragment& f = s.send.take_new(frame_on(on), opt_.max_window);

@@ -7,8 +7,8 @@ namespace libp::stripe {
 
 namespace {
 
-// Pieces smaller than this are copied together while their frame is incomplete: a peer that sends byte by byte
-// shall not hold a large block with each.
+// Pieces smaller than this are copied together while their frame is incomplete: a peer that sends
+// byte by byte shall not hold a large block with each.
 constexpr std::size_t small_piece = 2 * kib;
 
 }  // namespace

@@ -1,13 +1,15 @@
 #pragma once
 
-// Cuts the bytes of a subflow into frames. Payloads are handed on as slices of the blocks they came in.
+// Cuts the bytes of a subflow into frames. Payloads are handed on as slices of the blocks they came
+// in.
 //
-// A frame comes out only when it is whole and both its CRCs are right, and only if it is well formed (wire.h). After
-// the first that is not, the reader is broken for good.
+// A frame comes out only when it is whole and both its CRCs are right, and only if it is well
+// formed (wire.h). After the first that is not, the reader is broken for good.
 //
-// Memory: nothing between frames; of one that is unfinished, up to max_frame bytes, which may hold the
-// block that it began in (128 KiB at most) and four times the size of what came later (block_reader.h):
-// five times max_frame. Which subflow goes when all of a node have too much of it, the node decides.
+// Memory: nothing between frames; of one that is unfinished, up to max_frame bytes, which may hold
+// the block that it began in (128 KiB at most) and four times the size of what came later
+// (block_reader.h): five times max_frame. Which subflow goes when all of a node have too much of
+// it, the node decides.
 
 #include <libp/block.h>
 #include <libp/chain.h>
@@ -27,7 +29,8 @@ class frame_reader {
         : blocks_(blocks), max_frame_(max_frame) {}
 
     void feed(chain&& data);
-    // True: `out` is the next frame. False: there is no whole frame yet, or error() says what is wrong.
+    // True: `out` is the next frame. False: there is no whole frame yet, or error() says what is
+    // wrong.
     bool next(frame& out);
     const struct error& error() const noexcept { return error_; }
     std::size_t buffered() const noexcept { return in_.size(); }

@@ -18,7 +18,8 @@ constexpr std::size_t own_hello_max = wire::hello_size + 4 + 1 + wire::path_name
 // HELLO at its largest and READY: more than that before the handshake is over is no handshake.
 constexpr std::size_t most_buffered = 8 * kib;
 
-// The front of a HELLO frame that is the same whatever the HELLO says: enough to turn away a stranger at its first wrong byte.
+// The front of a HELLO frame that is the same whatever the HELLO says: enough to turn away a
+// stranger at its first wrong byte.
 constexpr std::uint8_t hello_front[4] = {wire::type::hello, wire::flag::crc, 0, 0};
 
 // Instead of a HELLO: a greeting of TLS, or the alert by which it turns us away.
@@ -78,7 +79,8 @@ error decode_tlvs(bytes tlvs, hello& out) {
     return {};
 }
 
-// What the peer's GOAWAY means. What else it may say reads as a reset, after which one may try again.
+// What the peer's GOAWAY means. What else it may say reads as a reset, after which one may try
+// again.
 error refusal(std::uint16_t code) noexcept {
     const reason why = wire::reason_of(code);
     const bool known = why == reason::limit || why == reason::session_lost ||

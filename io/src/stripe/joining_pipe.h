@@ -1,9 +1,10 @@
 #pragma once
 
-// A pipe on its way to becoming a subflow: HELLO and READY are exchanged over it, within a deadline.
+// A pipe on its way to becoming a subflow: HELLO and READY are exchanged over it, within a
+// deadline.
 //
-// Memory: at most one small read that the handshake has not consumed, and the two frames to be sent. Bytes
-// behind the peer's READY are the engine's and are handed over with the pipe.
+// Memory: at most one small read that the handshake has not consumed, and the two frames to be
+// sent. Bytes behind the peer's READY are the engine's and are handed over with the pipe.
 
 #include <libp/event_loop.h>
 #include <libp/io_pipe.h>
@@ -21,17 +22,20 @@ struct subflow_origin {
     subflow_path path;
     subflow_owner* owner = nullptr;
     std::uint64_t token = 0;
-    // The path's name as its owner says it, without the peer's address: what subflows of one path have in common.
+    // The path's name as its owner says it, without the peer's address: what subflows of one path
+    // have in common.
     std::string route{};
 };
 
 class joining_pipe {
   public:
-    // Who decides. Calls come from the loop and are the joining pipe's last statement; the judge then retires it.
+    // Who decides. Calls come from the loop and are the joining pipe's last statement; the judge
+    // then retires it.
     class judge {
       public:
         virtual ~judge() = default;
-        // The peer's HELLO is known. An error refuses the subflow: failed() follows with it, and the peer is to hear it.
+        // The peer's HELLO is known. An error refuses the subflow: failed() follows with it, and
+        // the peer is to hear it.
         virtual error hello_came(joining_pipe& who) = 0;
         // Both ends are agreed: take pipe, leftovers and unsent bytes from `who`.
         virtual void shaken(joining_pipe& who) = 0;

@@ -9,7 +9,8 @@ namespace {
 
 constexpr int enough = 6, too_few = 3;
 constexpr duration lapse = 1s;
-// A queue is no queue while it makes the round trip longer by less than a quarter, or by what a turn of two machines takes.
+// A queue is no queue while it makes the round trip longer by less than a quarter, or by what a
+// turn of two machines takes.
 constexpr duration turn = 2ms;
 
 }  // namespace

@@ -1,12 +1,15 @@
 #pragma once
 
-// What limits a subflow: judged from what the system says of its TCP connection, looked at now and then while much is sent.
+// What limits a subflow: judged from what the system says of its TCP connection, looked at now and
+// then while much is sent.
 //
-// Where bytes wait for TCP's window to open while the round trip is about the shortest there was, the path has room that
-// the connection does not use: it is limited by loss, or by the sender's slow growth (RFC 7661 calls that cwnd-limited). Where nothing waits
-// although as much is in flight as we allow, it is the path that is full. A look that shows neither (a queue stands, and bytes wait) counts for
-// neither, and one at a subflow that has too little to send is none. Six looks of the last eight make a verdict; it is gone when less than three of them agree,
-// and with the first look after a second without one: what was is judged anew, and the verdict said anew.
+// Where bytes wait for TCP's window to open while the round trip is about the shortest there was,
+// the path has room that the connection does not use: it is limited by loss, or by the sender's
+// slow growth (RFC 7661 calls that cwnd-limited). Where nothing waits although as much is in flight
+// as we allow, it is the path that is full. A look that shows neither (a queue stands, and bytes
+// wait) counts for neither, and one at a subflow that has too little to send is none. Six looks of
+// the last eight make a verdict; it is gone when less than three of them agree, and with the first
+// look after a second without one: what was is judged anew, and the verdict said anew.
 
 #include <libp/socket.h>
 #include <libp/stripe/engine.h>

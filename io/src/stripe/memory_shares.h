@@ -2,10 +2,11 @@
 
 // How a node's memory is divided over its sessions.
 //
-// A session's share is fixed when it begins, because what an engine has granted cannot be taken back. A quarter of
-// the budget is kept as an equal floor for each of max_sessions; of the rest a session gets 1 / (live sessions + 2)
-// of what is left, so that the first gets half, the second a third of the other half, and so on. Their sum never exceeds
-// the budget; a share comes back when its session ends.
+// A session's share is fixed when it begins, because what an engine has granted cannot be taken
+// back. A quarter of the budget is kept as an equal floor for each of max_sessions; of the rest a
+// session gets 1 / (live sessions + 2) of what is left, so that the first gets half, the second a
+// third of the other half, and so on. Their sum never exceeds the budget; a share comes back when
+// its session ends.
 
 #include <libp/assert.h>
 

@@ -14,8 +14,9 @@ namespace {
 constexpr std::size_t ended_remembered = 256;
 // As many as a browser opens at once, nearly.
 constexpr std::size_t streams_ahead = 4;
-// How long a pipe that we closed may take to be gone, while the node goes on, and how many may. The oldest goes for one more, of those that were refused if
-// there are any; where there are none a refusal is not said. Strangers do not cost a session its goodbye.
+// How long a pipe that we closed may take to be gone, while the node goes on, and how many may. The
+// oldest goes for one more, of those that were refused if there are any; where there are none a
+// refusal is not said. Strangers do not cost a session its goodbye.
 constexpr duration parting_limit = 5s;
 constexpr std::size_t most_parting = 256;
 
@@ -53,7 +54,8 @@ session* node::core::find(const session_key& key) noexcept {
     return nullptr;
 }
 
-// For one more session. One that waits for subflows and has nothing to wait for makes way, the oldest first.
+// For one more session. One that waits for subflows and has nothing to wait for makes way, the
+// oldest first.
 bool node::core::make_place() {
     if (shares.available()) return true;
     const auto idle = [](const auto& s) { return !s->over() && s->vacant(); };
@@ -87,7 +89,8 @@ session& node::core::begin_session(const joining_pipe& first) {
     s.engine.peer_initial_credit = h.peer().initial_credit;
     s.engine.memory_budget = s.share / 2;
     s.engine.streams_ahead = handler ? streams_ahead : 0;
-    // What our HELLO promised every stream has to fit, into the half that windows leave free for newcomers.
+    // What our HELLO promised every stream has to fit, into the half that windows leave free for
+    // newcomers.
     const std::size_t fit = std::max<std::uint64_t>(
         1, s.engine.memory_budget / 2 / std::max<std::uint64_t>(s.engine.own_initial_credit, 1));
     s.engine.max_streams = static_cast<std::uint32_t>(
@@ -97,8 +100,8 @@ session& node::core::begin_session(const joining_pipe& first) {
     return *sessions.back();
 }
 
-// The peer's new process knows nothing of the old session: there is nobody whom a new instance would tell. The session that is
-// about to begin has ours as it stands.
+// The peer's new process knows nothing of the old session: there is nobody whom a new instance
+// would tell. The session that is about to begin has ours as it stands.
 void node::core::end_restarted(const joining_pipe& by) {
     const identity& peer = by.greeting().peer().who;
     const std::string identity = by.pipe().peer_identity();
@@ -108,14 +111,16 @@ void node::core::end_restarted(const joining_pipe& by) {
     replacing = false;
 }
 
-// The peer has ended it and takes no more of it. It needs no less to say so than to join, and to break the session from within.
+// The peer has ended it and takes no more of it. It needs no less to say so than to join, and to
+// break the session from within.
 void node::core::end_lost(const joining_pipe& by, error why) {
     session* s = find(by.greeting().key());
     if (s && s->peer_identity() == by.pipe().peer_identity()) s->end(why);
 }
 
-// Where both ends took the end of a session for the other's goodbye, neither has a new instance since, and they would refuse each other for ever.
-// Whoever dials begins anew; at a stranger's word that would disturb those who shake hands.
+// Where both ends took the end of a session for the other's goodbye, neither has a new instance
+// since, and they would refuse each other for ever. Whoever dials begins anew; at a stranger's word
+// that would disturb those who shake hands.
 void node::core::begin_anew(joining_pipe& after) {
     const bool current = after.origin().owner && after.greeting().own().who == who;
     if (current && std::ranges::all_of(sessions, &session::over)) take_new_instance();
@@ -150,15 +155,15 @@ void node::core::session_over(session& which) {
     ended.push_back(which.key());
     if (ended.size() > ended_remembered) ended.pop_front();
     const auto alive = [](const auto& s) { return !s->over(); };
-    // Whoever has said goodbye does not come back with the same instance: no new one of ours has to tell him, and
-    // those who shake hands just now have been told the old.
+    // Whoever has said goodbye does not come back with the same instance: no new one of ours has to
+    // tell him, and those who shake hands just now have been told the old.
     if (!replacing && !which.leaving() && std::ranges::none_of(sessions, alive))
         take_new_instance();
     chores.schedule();
 }
 
-// The session's share goes to the next one, so what outlives it is bounded by itself: a peer may come, leave bytes that nobody
-// reads, and come again.
+// The session's share goes to the next one, so what outlives it is bounded by itself: a peer may
+// come, leave bytes that nobody reads, and come again.
 void node::core::completed(striped_stream& s, chain unread) {
     const std::size_t most = options.memory_budget / 8;
     if (kept_unread + unread.size() > most && kept_counted_in != loop.turns()) {
@@ -173,8 +178,9 @@ void node::core::completed(striped_stream& s, chain unread) {
     if (s.unread() > 0) outliving.push_back(s);
 }
 
-// An honest subflow's frame is whole within milliseconds, and of a size that suits its rate. Of those that seem not to go on it is whose session
-// has most of such that goes: one peer's many subflows do not cost another's.
+// An honest subflow's frame is whole within milliseconds, and of a size that suits its rate. Of
+// those that seem not to go on it is whose session has most of such that goes: one peer's many
+// subflows do not cost another's.
 void node::core::unfinished_changed(std::size_t was, std::size_t is) {
     unfinished = unfinished - was + is;
     if (is < was) return;

@@ -1,4 +1,5 @@
-// Subflows on their way into a session: what both ends say of themselves, who may join what, and who makes room.
+// Subflows on their way into a session: what both ends say of themselves, who may join what, and
+// who makes room.
 
 #include <libp/assert.h>
 #include <libp/random.h>
@@ -119,7 +120,8 @@ bool node::core::may_log(log_quota& quota, std::string_view topic, std::string_v
     return may;
 }
 
-// Whoever dials bounds himself; strangers do not. Nobody was refused where we left before it had begun.
+// Whoever dials bounds himself; strangers do not. Nobody was refused where we left before it had
+// begun.
 void node::core::log_refusal(const subflow_origin& from, error why) {
     if (!from.owner && !may_log(refusals_logged, "subflow", "refused")) return;
     out.write(log_level::info, "subflow",
@@ -145,8 +147,8 @@ std::unique_ptr<joining_pipe> node::core::take(joining_pipe& j) {
     return taken;
 }
 
-// For one more handshake. Whoever connects and says nothing shall not keep others out for as long as he may stay. What we dialled
-// ourselves is no stranger's: it neither needs room nor makes it.
+// For one more handshake. Whoever connects and says nothing shall not keep others out for as long
+// as he may stay. What we dialled ourselves is no stranger's: it neither needs room nor makes it.
 bool node::core::make_room() {
     std::size_t shaking = 0;
     joining_pipe* oldest = nullptr;

@@ -69,9 +69,11 @@ struct node::core final : joining_pipe::judge, session::keeper {
     stripe::scheduler scheduler;  // of sessions to come
     identity who;
     memory_shares shares;
-    // Streams with unread bytes whose session is over. Before the sessions: they may add to it to their very end.
+    // Streams with unread bytes whose session is over. Before the sessions: they may add to it to
+    // their very end.
     intrusive_list<striped_stream, &striped_stream::hook> outliving;
-    // What they have, or more: counted again only where it seems too much, and once a turn, because a session may end with thousands of them.
+    // What they have, or more: counted again only where it seems too much, and once a turn, because
+    // a session may end with thousands of them.
     std::size_t kept_unread = 0;
     std::uint64_t kept_counted_in = 0;
     std::size_t unfinished = 0;  // bytes that all subflows have of frames that have not come whole

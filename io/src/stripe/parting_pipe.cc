@@ -33,7 +33,8 @@ bool parting_pipe::over() {
     if (!rest_.empty() && pipe_->has(io_flag::writable)) pipe_->send(rest_);
     if (rest_.empty()) pipe_->send_fin();
     constexpr std::size_t read_size = 256 * kib;
-    // All of it, up to the end: the peer's FIN is behind it, and what is left unread when the pipe is destroyed would reset the connection.
+    // All of it, up to the end: the peer's FIN is behind it, and what is left unread when the pipe
+    // is destroyed would reset the connection.
     chain dropped;
     while (pipe_->has(io_flag::readable) && dropped.size() < read_size) {
         if (!pipe_->recv(dropped, read_size).ok()) break;

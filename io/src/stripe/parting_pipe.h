@@ -1,8 +1,9 @@
 #pragma once
 
-// A subflow's pipe after we are done with it: what was queued is sent, then our FIN, then it waits until the peer is gone
-// too, for a bounded time. Closing at once would reset the connection and could destroy the last frames on
-// their way: a GOAWAY, or the acknowledgement of a stream's FIN. What still arrives is dropped.
+// A subflow's pipe after we are done with it: what was queued is sent, then our FIN, then it waits
+// until the peer is gone too, for a bounded time. Closing at once would reset the connection and
+// could destroy the last frames on their way: a GOAWAY, or the acknowledgement of a stream's FIN.
+// What still arrives is dropped.
 
 #include <libp/event_loop.h>
 #include <libp/io_pipe.h>

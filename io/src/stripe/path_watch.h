@@ -1,7 +1,8 @@
 #pragma once
 
-// What becomes of a session's paths, for its log: a line where the best state among a path's subflows changes, and one where a path
-// that could carry something is given nothing, or is used again.
+// What becomes of a session's paths, for its log: a line where the best state among a path's
+// subflows changes, and one where a path that could carry something is given nothing, or is used
+// again.
 
 #include <libp/log.h>
 #include <libp/stripe/engine.h>
@@ -26,7 +27,8 @@ class path_watch {
     void look(const std::vector<sight>& subflows, instant now);
 
   private:
-    // What is known of a path, and what was logged of it. One that has no subflow keeps it, for when it comes back.
+    // What is known of a path, and what was logged of it. One that has no subflow keeps it, for
+    // when it comes back.
     struct note {
         std::string name;
         subflow_state state = subflow_state::good;

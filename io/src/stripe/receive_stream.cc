@@ -28,16 +28,18 @@ void join(block_pool& blocks, chain& to, chain&& piece, bool copy) {
         to.append(std::move(piece));
         return;
     }
-    // Blocks grow with what is collected, so that neither one byte nor a thousand waste much; but not far, because what comes next may have
-    // a block of its own, and then the rest of this one stays empty.
+    // Blocks grow with what is collected, so that neither one byte nor a thousand waste much; but
+    // not far, because what comes next may have a block of its own, and then the rest of this one
+    // stays empty.
     const std::size_t reserve = std::min<std::size_t>(to.size(), 4 * kib);
     for (std::size_t i = 0; i < piece.slices(); ++i)
         to.append_copy(blocks, piece[i].view(), reserve);
     piece.clear();
 }
 
-// Two runs meet. Each may end there in a small piece with a block of its own: those are put together. And the shorter goes to the
-// longer, or a peer that sends backwards would have the same long run moved again and again.
+// Two runs meet. Each may end there in a small piece with a block of its own: those are put
+// together. And the shorter goes to the longer, or a peer that sends backwards would have the same
+// long run moved again and again.
 void unite(block_pool& blocks, chain& low, chain&& high) {
     if (!low.empty() && high[0].size < small_piece) {
         chain first;
@@ -75,7 +77,8 @@ receive_stream::verdict receive_stream::accept(block_pool& blocks, std::uint64_t
 
     std::uint64_t at = offset;
     while (!payload.empty()) {
-        // Where `at` stands is: below next_ (had that), at next_ (deliver), in a parked range (had that), or in a gap (park).
+        // Where `at` stands is: below next_ (had that), at next_ (deliver), in a parked range (had
+        // that), or in a gap (park).
         const auto above = parked_.upper_bound(at);
         std::uint64_t had_until = next_;
         if (above != parked_.begin()) {
@@ -104,7 +107,8 @@ receive_stream::verdict receive_stream::accept(block_pool& blocks, std::uint64_t
 }
 
 void receive_stream::deliver(block_pool& blocks, chain&& piece) {
-    // An application that keeps up reads large pieces before the next comes; they are worth no copy.
+    // An application that keeps up reads large pieces before the next comes; they are worth no
+    // copy.
     const bool copy = pins_too_much(piece) || (!ready_.empty() && piece.size() < small_piece / 4);
     next_ += piece.size();
     join(blocks, ready_, std::move(piece), copy);
@@ -147,7 +151,8 @@ void receive_stream::park(block_pool& blocks, std::uint64_t at, chain&& piece) {
     parked_.emplace_hint(above, at, std::move(kept));
 }
 
-// Ranges are bookkeeping the window does not count; what an honest sender needs is far less. All streams together: see the engine's most_ranges().
+// Ranges are bookkeeping the window does not count; what an honest sender needs is far less. All
+// streams together: see the engine's most_ranges().
 std::size_t receive_stream::most_ranges() const noexcept {
     return wire::ranges_max + window.size / 2048;
 }

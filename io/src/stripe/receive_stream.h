@@ -1,10 +1,11 @@
 #pragma once
 
-// The receiving half of a stream: puts what arrives, in any order, twice or cut differently, back into the one order it was sent in.
+// The receiving half of a stream: puts what arrives, in any order, twice or cut differently, back
+// into the one order it was sent in.
 //
-// Invariants: parked ranges are disjoint, do not touch, and lie above next(); ready() ends at next(); what is held
-// (ready and parked) is never more than the window's limit - consumed, so credit bounds it. Pieces that would pin a much larger block
-// are copied.
+// Invariants: parked ranges are disjoint, do not touch, and lie above next(); ready() ends at
+// next(); what is held (ready and parked) is never more than the window's limit - consumed, so
+// credit bounds it. Pieces that would pin a much larger block are copied.
 
 #include <libp/block.h>
 #include <libp/chain.h>

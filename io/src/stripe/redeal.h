@@ -2,9 +2,10 @@
 
 // Which path should give a subflow to which: pure.
 //
-// A path whose subflows are held back by their congestion windows while it is not full (loss, mostly) carries more with more of
-// them. One that is full carries as much with fewer, unless what fills is not the path but each connection's own share of it, which nobody can
-// tell from here. So a deal is a trial: the dialer counts before and after, and takes back what did not pay.
+// A path whose subflows are held back by their congestion windows while it is not full (loss,
+// mostly) carries more with more of them. One that is full carries as much with fewer, unless what
+// fills is not the path but each connection's own share of it, which nobody can tell from here. So
+// a deal is a trial: the dialer counts before and after, and takes back what did not pay.
 
 #include <libp/stripe/engine.h>
 
@@ -23,7 +24,8 @@ struct dealt_path {
     std::uint8_t rank = 0;
 };
 
-// Who gives (first) to whom (second), by their places in `paths`. One from each that can, in turn to those in need.
+// Who gives (first) to whom (second), by their places in `paths`. One from each that can, in turn
+// to those in need.
 std::vector<std::pair<std::size_t, std::size_t>> redeal(const std::vector<dealt_path>& paths);
 
 }  // namespace libp::stripe

@@ -10,8 +10,8 @@ namespace libp::stripe {
 
 namespace {
 
-// Writes smaller than this are copied together: a thousand of one byte are one slice then, and one byte does not hold the
-// large block it was read into until the peer confirms it.
+// Writes smaller than this are copied together: a thousand of one byte are one slice then, and one
+// byte does not hold the large block it was read into until the peer confirms it.
 constexpr std::size_t small_write = 2 * kib;
 
 }  // namespace
@@ -62,7 +62,7 @@ fragment& send_stream::take_new(std::size_t most, std::size_t window) {
     return f;
 }
 
-// -- what was sent ----------------------------------------------------------------------------------------
+// -- what was sent --------------------------------------------------------------------------------
 
 fragment* send_stream::find(std::uint64_t offset) noexcept {
     const auto at = outstanding_.find(offset);
@@ -103,7 +103,8 @@ std::size_t send_stream::delivered(fragment& f) {
     return n;
 }
 
-// A fragment that is covered in part stays whole. So does one with the FIN: only an ACK with FIN covers that.
+// A fragment that is covered in part stays whole. So does one with the FIN: only an ACK with FIN
+// covers that.
 void send_stream::let_go_between(std::uint64_t begin, std::uint64_t end) {
     for (place at = outstanding_.lower_bound(begin);
          at != outstanding_.end() && at->second.end <= end;)

@@ -1,11 +1,14 @@
 #pragma once
 
-// The sending half of a stream: bytes that were never sent, and fragments that were sent and are not known to have arrived.
+// The sending half of a stream: bytes that were never sent, and fragments that were sent and are
+// not known to have arrived.
 //
-// A fragment is what went into one DATA frame, and it stays as it was cut: sent again, on another subflow, it is the same frame. It
-// is on one subflow or on several, or waits to be sent again, or both; it is forgotten as soon as the first of
-// its copies is confirmed (confirmed data is never taken back: the peer's credit had room for it), wherever it stands: a peer that leaves
-// one unconfirmed does not make us remember all those behind it. The FIN counts as a place behind the last byte.
+// A fragment is what went into one DATA frame, and it stays as it was cut: sent again, on another
+// subflow, it is the same frame. It is on one subflow or on several, or waits to be sent again, or
+// both; it is forgotten as soon as the first of its copies is confirmed (confirmed data is never
+// taken back: the peer's credit had room for it), wherever it stands: a peer that leaves one
+// unconfirmed does not make us remember all those behind it. The FIN counts as a place behind the
+// last byte.
 
 #include <libp/chain.h>
 #include <libp/interval_set.h>

@@ -8,9 +8,11 @@
 namespace libp::stripe {
 namespace {
 
-// Bytes that one pump() puts on all subflows together before others get their turn: this many batches for each.
+// Bytes that one pump() puts on all subflows together before others get their turn: this many
+// batches for each.
 constexpr std::size_t batches_per_pump = 4;
-// A session without streams has nothing to resume: it waits only for a client that is about to come back.
+// A session without streams has nothing to resume: it waits only for a client that is about to come
+// back.
 constexpr duration resume_when_idle = 5s;
 
 std::uint32_t number_of(const session_key& key) noexcept {
@@ -146,8 +148,8 @@ void session::later() noexcept {
     pump_turn_ = loop_.turns();
 }
 
-// Behind the handlers that this input has made runnable, so that what they answer goes out in the same
-// turn. A pump that waits since an earlier turn is not put off again.
+// Behind the handlers that this input has made runnable, so that what they answer goes out in the
+// same turn. A pump that waits since an earlier turn is not put off again.
 void session::after_input() {
     settle();
     if (pump_turn_ == loop_.turns()) pump_.cancel();
@@ -166,8 +168,8 @@ void session::on_timer() {
     later();
 }
 
-// In rounds of one batch for each, so that every subflow that is not congested gets its part; the soonest first, so that
-// it has what comes first in a stream.
+// In rounds of one batch for each, so that every subflow that is not congested gets its part; the
+// soonest first, so that it has what comes first in a stream.
 void session::transmit() {
     order_.clear();
     for (const auto& s : subflows_)
@@ -258,8 +260,9 @@ void session::on_stream_opened(event& e) {
 void session::update_resume() {
     if (!subflows_.empty()) return;
     duration left = options_.resume;
-    // The engine's streams, not ours: one whose pipe is done may still owe the peer an acknowledgement. What came without
-    // an OPEN costs a stranger a byte, and would hold a place for as long as streams do.
+    // The engine's streams, not ours: one whose pipe is done may still owe the peer an
+    // acknowledgement. What came without an OPEN costs a stranger a byte, and would hold a place
+    // for as long as streams do.
     if (engine_.opened_streams() == 0) left = std::min(left, resume_when_idle);
     const instant due = saturating_add(loop_.now(), left);
     if (due < resume_.due()) resume_.arm(due);
@@ -269,8 +272,8 @@ void session::on_resume_over() {
     end({reason::session_lost});
 }
 
-// A stream that is over for us may not be for the peer, until it has our acknowledgement; and if that was on a subflow that
-// dies, nobody could say it again.
+// A stream that is over for us may not be for the peer, until it has our acknowledgement; and if
+// that was on a subflow that dies, nobody could say it again.
 void session::close() {
     if (over_ || closing_) return;
     closing_ = true;
@@ -285,7 +288,8 @@ void session::end(error why) {
     cut_ += break_streams(why);
     // The peer's goodbye, where nothing was cut, is no break to whoever reads the log.
     const error told = why.why == reason::peer_reset && cut_ == 0 ? error{} : why;
-    // What is left to say, as far as it goes out at once; and then that this is the end, on each subflow and whatever waits there.
+    // What is left to say, as far as it goes out at once; and then that this is the end, on each
+    // subflow and whatever waits there.
     for (const auto& s : subflows_)
         for (std::size_t n = 0; n < batches_per_pump && s->transmit() > 0; ++n) {
         }

@@ -7,21 +7,23 @@
 //
 //  -- when things happen --
 //
-// A subflow's input is given to the engine at once, and the events it causes raise the streams' flags, whose handlers run
-// in the deferred calls of the same turn. What streams ask for only marks the session: pump() runs
-// once, behind them, and gives every writable subflow frames in turn. So small writes of one turn share frames and
-// system calls, and nobody is called from inside a call of his.
+// A subflow's input is given to the engine at once, and the events it causes raise the streams'
+// flags, whose handlers run in the deferred calls of the same turn. What streams ask for only marks
+// the session: pump() runs once, behind them, and gives every writable subflow frames in turn. So
+// small writes of one turn share frames and system calls, and nobody is called from inside a call
+// of his.
 //
 //  -- invariants --
 //
-// 1. A subflow is in subflows_ from join() to the end of the event in which it died; the engine knows exactly the living.
+// 1. A subflow is in subflows_ from join() to the end of the event in which it died; the engine
+//    knows exactly the living.
 // 2. A stream is in streams_ as long as it points to this session.
 // 3. Owners of subflows and the stream handler are called only while nothing here is being walked.
-// 4. memory() <= share: a stream may have no more unsent bytes than three quarters of the share have left, and the last quarter
-//    is an equal floor for each of max_streams. So streams that nobody reads at the far end slow the others down but
-//    cannot stop them.
-// 5. The timer is armed for the engine's next_timer() and for nothing else, silence_ only while the peer owes an answer: an idle session
-//    makes no system call but its heartbeats'.
+// 4. memory() <= share: a stream may have no more unsent bytes than three quarters of the share
+//    have left, and the last quarter is an equal floor for each of max_streams. So streams that
+//    nobody reads at the far end slow the others down but cannot stop them.
+// 5. The timer is armed for the engine's next_timer() and for nothing else, silence_ only while the
+//    peer owes an answer: an idle session makes no system call but its heartbeats'.
 
 #include <libp/event_loop.h>
 #include <libp/log.h>
@@ -41,7 +43,8 @@
 
 namespace libp::stripe {
 
-// What a log line says of a subflow's end: the side that a connection was lost at is the client's, unless this end has dialled it.
+// What a log line says of a subflow's end: the side that a connection was lost at is the client's,
+// unless this end has dialled it.
 const char* end_of_subflow(error why, bool dialled) noexcept;
 // ... and in words too, where it was not this end's own doing.
 void write_end(error why, auto&& write) {
@@ -64,14 +67,17 @@ class session {
     class keeper {
       public:
         virtual ~keeper() = default;
-        // The pipe of a subflow that is no longer, and what is still to be sent on it before it is closed.
+        // The pipe of a subflow that is no longer, and what is still to be sent on it before it is
+        // closed.
         virtual void part(std::unique_ptr<io_pipe> pipe, chain rest) = 0;
-        // A stream that was complete both ways when its session ended; what its application has not read.
+        // A stream that was complete both ways when its session ended; what its application has not
+        // read.
         virtual void completed(striped_stream& s, chain unread) = 0;
-        // What a subflow has of a frame that has not come whole was `was` bytes and is `is` bytes. Subflows may be lost
-        // for it, of any session.
+        // What a subflow has of a frame that has not come whole was `was` bytes and is `is` bytes.
+        // Subflows may be lost for it, of any session.
         virtual void unfinished_changed(std::size_t was, std::size_t is) = 0;
-        // Whether there is room in the log for one more line of what strangers do: of a session, or of a subflow that they dialled.
+        // Whether there is room in the log for one more line of what strangers do: of a session, or
+        // of a subflow that they dialled.
         virtual bool may_log_session() = 0;
         virtual bool may_log_subflow() = 0;
         // See node::on_silence.
@@ -112,7 +118,8 @@ class session {
     void open(striped_stream& s, const open_request& request);
     // Breaks every stream, tells the peer, closes every subflow.
     void end(error why);
-    // The same, once the peer is known to have heard how its streams ended; that takes what the peer takes.
+    // The same, once the peer is known to have heard how its streams ended; that takes what the
+    // peer takes.
     void close();
     // Nothing new is to begin here: either end is about to leave.
     bool leaving() const noexcept { return closing_ || engine_.peer_leaves(); }
@@ -175,7 +182,8 @@ class session {
     void on_silence();
     // Remembers what a dying subflow carried, and logs it.
     void bury_stats(subflow_driver& s, error why);
-    // Gives up its pipe, which is closed when all that was given to it is sent. `told`: what the log is told.
+    // Gives up its pipe, which is closed when all that was given to it is sent. `told`: what the
+    // log is told.
     void part_with(subflow_driver& s, error why, error told);
     // The same for one that has drained.
     void leave(subflow_driver& s);

@@ -1,4 +1,5 @@
-// A session's subflows: how they come and go, what their owners and the log hear of them, and what is seen of their paths.
+// A session's subflows: how they come and go, what their owners and the log hear of them, and what
+// is seen of their paths.
 
 #include "stripe/session.h"
 
@@ -180,7 +181,8 @@ void session::on_subflow_limited(const event& e) {
     if (at == subflows_.end() || (*at)->dead()) return;
     const subflow_origin& from = (*at)->origin();
     if (!from.owner) return;
-    // One that is limited in one direction is limited; nobody looks at a direction in which little is sent.
+    // One that is limited in one direction is limited; nobody looks at a direction in which little
+    // is sent.
     const subflow_stats stats = engine_.stats(e.subflow);
     const auto either = [&](subflow_limit l) { return stats.limit == l || stats.peer_limit == l; };
     subflow_limit limit = subflow_limit::unknown;

@@ -1,6 +1,7 @@
 #pragma once
 
-// A stream of a session: its two halves, how far its opening has come, and which of the engine's lists it is on.
+// A stream of a session: its two halves, how far its opening has come, and which of the engine's
+// lists it is on.
 
 #include <libp/list.h>
 #include <libp/stripe/engine.h>

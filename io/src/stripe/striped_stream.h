@@ -1,11 +1,13 @@
 #pragma once
 
-// A stream of a session, or a flow of datagrams, as an io_pipe. It holds no bytes while it lives: they are in the engine until recv()
-// takes them, and again once send() took them. When it breaks it keeps what had arrived in order.
+// A stream of a session, or a flow of datagrams, as an io_pipe. It holds no bytes while it lives:
+// they are in the engine until recv() takes them, and again once send() took them. When it breaks
+// it keeps what had arrived in order.
 //
-// Life of one that we open: it waits for a session (on its node's list), is bound to one when the engine has opened it, and takes bytes
-// from then on; is ready when the far end accepted, and lets go of the session when both directions have ended or it broke. One that the
-// peer opened begins bound and becomes ready, and takes bytes, by accept().
+// Life of one that we open: it waits for a session (on its node's list), is bound to one when the
+// engine has opened it, and takes bytes from then on; is ready when the far end accepted, and lets
+// go of the session when both directions have ended or it broke. One that the peer opened begins
+// bound and becomes ready, and takes bytes, by accept().
 
 #include <libp/event_loop.h>
 #include <libp/list.h>
@@ -44,8 +46,9 @@ class striped_stream final : public stream_pipe {
 
     // -- what its node and session do with it ------------------------------------------------
 
-    // Of ours: what it asks for, until it is ready. It breaks if that takes longer than `most`: for `trouble` (or session_lost) where it has
-    // no session by then, timed_out where the far end has not answered.
+    // Of ours: what it asks for, until it is ready. It breaks if that takes longer than `most`: for
+    // `trouble` (or session_lost) where it has no session by then, timed_out where the far end has
+    // not answered.
     void ask(open_request request, duration most, const error& trouble);
     const open_request& request() const noexcept { return wish_->request; }
     // `ours`: we asked for it; the far end has to accept.

@@ -6,8 +6,8 @@ namespace libp::stripe {
 
 namespace {
 
-// A confirmation costs the peer a frame; a late one keeps its sender waiting. The first bytes of a subflow are confirmed
-// more often, because its sender knows nothing of it yet.
+// A confirmation costs the peer a frame; a late one keeps its sender waiting. The first bytes of a
+// subflow are confirmed more often, because its sender knows nothing of it yet.
 constexpr std::uint64_t confirm_bytes = 64 * kib;
 // While more lies there to be read, the path is not idle for want of a confirmation.
 constexpr std::uint64_t confirm_bytes_of_more = 256 * kib;
@@ -110,7 +110,8 @@ void subflow::on_timer(instant now, duration heartbeat, duration dead_after) noe
     // It answers, but never says that it drains too.
     if (draining && saturating_add(drain_since, dead_after) <= now) dead = true;
     if (silent_since == never) {
-        // Timed from here, not from the last byte: after a suspend the peer gets its chance to answer.
+        // Timed from here, not from the last byte: after a suspend the peer gets its chance to
+        // answer.
         if (saturating_add(last_heard, heartbeat) <= now) {
             silent_since = now;
             ping_due = true;

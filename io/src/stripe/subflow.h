@@ -1,9 +1,11 @@
 #pragma once
 
-// One subflow of a session: its place in the bytes each way, what is in flight on it, and when it must be heard of.
+// One subflow of a session: its place in the bytes each way, what is in flight on it, and when it
+// must be heard of.
 //
-// Everything sent on it that has to arrive has a `sent_record`, in the order of sending, with the subflow's byte count behind its
-// frame. A PATH_ACK lets go of the records up to its count; the death of the subflow hands the rest back.
+// Everything sent on it that has to arrive has a `sent_record`, in the order of sending, with the
+// subflow's byte count behind its frame. A PATH_ACK lets go of the records up to its count; the
+// death of the subflow hands the rest back.
 //
 //  -- silence --
 //
@@ -65,7 +67,8 @@ class subflow {
     // -- sending
     // A frame of `size` bytes is put on it.
     delivery_estimator::mark sent(std::size_t size, bool eliciting, instant now) noexcept;
-    // PATH_ACK for it. `freed` is called for every record it covers. False: that many bytes were never sent.
+    // PATH_ACK for it. `freed` is called for every record it covers. False: that many bytes were
+    // never sent.
     template <class Freed>
     bool confirm(std::uint64_t up_to, duration held, instant now, Freed freed);
     std::size_t in_flight() const noexcept {
@@ -87,7 +90,8 @@ class subflow {
     // A frame was processed: what it counts, and when its confirmation is due.
     void processed(std::size_t size, std::uint8_t type, instant now) noexcept;
     void path_ack_sent() noexcept;
-    // Whether there is more to be received right now: then a confirmation waits for that, within bounds.
+    // Whether there is more to be received right now: then a confirmation waits for that, within
+    // bounds.
     void tell_more_waits(bool more) noexcept;
 
     // -- time
@@ -100,7 +104,8 @@ class subflow {
     duration quiet(instant now) const noexcept {
         return in_flight() == 0 ? duration{0} : now - last_progress;
     }
-    // For how long a confirmation has been due, in seconds; for all that is known it takes as long again.
+    // For how long a confirmation has been due, in seconds; for all that is known it takes as long
+    // again.
     double overdue(instant now) const noexcept;
     // Its next worse state, and when it has been silent for long enough for that.
     instant verdict_at() const noexcept;

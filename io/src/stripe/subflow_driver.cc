@@ -10,8 +10,8 @@
 namespace libp::stripe {
 namespace {
 
-// Passed on before more is read, while it is still in the caches: a copy out of them costs half of one out of memory. More a turn, in larger
-// pieces, spares system calls and is slower.
+// Passed on before more is read, while it is still in the caches: a copy out of them costs half of
+// one out of memory. More a turn, in larger pieces, spares system calls and is slower.
 constexpr std::size_t receive_per_turn = 128 * kib;
 
 constexpr duration batch_time = 4ms;

@@ -3,15 +3,17 @@
 // One subflow of a session: moves bytes between its pipe and the session's engine.
 //
 // Frames that the engine gave are written whole or the subflow dies: what the pipe did not take
-// stays in `out_`, at most a batch, and nothing more is asked for before it is gone. Receiving never waits: what the
-// engine is given it had granted.
+// stays in `out_`, at most a batch, and nothing more is asked for before it is gone. Receiving
+// never waits: what the engine is given it had granted.
 //
 //  -- little waits here --
 //
-// What a subflow has taken can go nowhere else, so it is given little that cannot leave at once. A batch is what the subflow delivers
-// in 4 ms, and no more than the pipe proves to take; the layers below are asked to hold 10 ms' worth of unsent
-// bytes (io_pipe::keep_unsent), looked at again at most every 100 ms and changed when it is off by a factor of two. The engine is told
-// when the subflow stops taking bytes (set_congested) and when it goes on, and is shown what the system says of the connection.
+// What a subflow has taken can go nowhere else, so it is given little that cannot leave at once. A
+// batch is what the subflow delivers in 4 ms, and no more than the pipe proves to take; the layers
+// below are asked to hold 10 ms' worth of unsent bytes (io_pipe::keep_unsent), looked at again at
+// most every 100 ms and changed when it is off by a factor of two. The engine is told when the
+// subflow stops taking bytes (set_congested) and when it goes on, and is shown what the system says
+// of the connection.
 
 #include <libp/event_loop.h>
 #include <libp/io_pipe.h>
@@ -37,11 +39,13 @@ class subflow_driver {
     void start(chain first);
     // Sends what is left of a batch, or a new one. Returns the bytes that the pipe took.
     std::size_t transmit();
-    // The last frames that the engine has for it, whether or not it takes bytes now; they may be left for part().
+    // The last frames that the engine has for it, whether or not it takes bytes now; they may be
+    // left for part().
     void transmit_last();
     // Nothing more is done with pipe or engine; why() says why. The pipe is reset.
     void die(error why);
-    // The same, but nothing is lost: the pipe, and what is still to be sent on it, are the caller's.
+    // The same, but nothing is lost: the pipe, and what is still to be sent on it, are the
+    // caller's.
     joining_pipe::parts part(error why);
 
     subflow_id id() const noexcept { return id_; }
@@ -67,7 +71,8 @@ class subflow_driver {
     void set_unfinished(std::size_t bytes);
     // Sends what is in out_; returns the bytes that the pipe took.
     std::size_t flush();
-    // Asks the engine for a batch, and the pipe to keep no more unsent than suits the subflow's rate.
+    // Asks the engine for a batch, and the pipe to keep no more unsent than suits the subflow's
+    // rate.
     void fetch();
     void tell_congestion();
     // Lets the engine see, at most every 100 ms, what the system says of the connection.

@@ -1,6 +1,7 @@
 #pragma once
 
-// The system layer's constants for any POSIX.1-2008 system; what each means is said in sys/inc/libp/os.h.
+// The system layer's constants for any POSIX.1-2008 system; what each means is said in
+// sys/inc/libp/os.h.
 
 namespace libp {
 

@@ -1,6 +1,7 @@
 #pragma once
 
-// The two clocks. Only an event loop's poller and the log sink read them: everything else is told the time.
+// The two clocks. Only an event loop's poller and the log sink read them: everything else is told
+// the time.
 
 #include <libp/time.h>
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// A socket's address in 32 bytes, for records that exist once per connection: any IP address in full, of
-// a UNIX socket only that it is one (the peers of a UNIX listener have no names).
+// A socket's address in 32 bytes, for records that exist once per connection: any IP address in
+// full, of a UNIX socket only that it is one (the peers of a UNIX listener have no names).
 
 #include <libp/socket_address.h>
 

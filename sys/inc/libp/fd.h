@@ -31,8 +31,8 @@ class unique_fd {
     fd_type fd_ = no_fd;
 };
 
-// Turns O_NONBLOCK on or off. Note that the flag belongs to the open file, which stdin and stdout share
-// with the shell: whoever sets it there puts it back.
+// Turns O_NONBLOCK on or off. Note that the flag belongs to the open file, which stdin and stdout
+// share with the shell: whoever sets it there puts it back.
 error set_nonblocking(fd_type fd, bool on) noexcept;
 bool is_nonblocking(fd_type fd) noexcept;
 // Whether there is such a descriptor.

@@ -1,12 +1,13 @@
 #pragma once
 
-// OpenSSL as this project knows it: the functions and constants it uses, declared by hand, so that building needs no header of
-// its and running finds whichever version the system has (tls_library.h).
+// OpenSSL as this project knows it: the functions and constants it uses, declared by hand, so that
+// building needs no header of its and running finds whichever version the system has
+// (tls_library.h).
 //
-// OPENSSL_FUNCTIONS is the one source: the table of pointers, the look-up by name, and the test that compares every
-// prototype with the real header's are made from it. Names, and the numbers below, are OpenSSL's own; the numbers are macros
-// in its headers and part of its binary interface since 1.1.1. The struct tags are at global scope
-// because that is where OpenSSL has them.
+// OPENSSL_FUNCTIONS is the one source: the table of pointers, the look-up by name, and the test
+// that compares every prototype with the real header's are made from it. Names, and the numbers
+// below, are OpenSSL's own; the numbers are macros in its headers and part of its binary interface
+// since 1.1.1. The struct tags are at global scope because that is where OpenSSL has them.
 
 #include <cstddef>
 #include <cstdint>
@@ -62,7 +63,8 @@ using verify_call = int (*)(int, x509_store_ctx_st*);
     F(void, SSL_CTX_set_info_callback, (ssl_ctx_st*, info_call)) \
     F(int, SSL_CTX_set_alpn_protos, (ssl_ctx_st*, const unsigned char*, unsigned int)) \
     F(void, SSL_CTX_set_alpn_select_cb, (ssl_ctx_st*, alpn_select_call, void*)) \
-    F(int, SSL_select_next_proto, (unsigned char**, unsigned char*, const unsigned char*, unsigned int, const unsigned char*, unsigned int)) \
+    F(int, SSL_select_next_proto, (unsigned char**, unsigned char*, const unsigned char*, \
+                                  unsigned int, const unsigned char*, unsigned int)) \
     /* who we are */ \
     F(void, SSL_CTX_set_default_passwd_cb, (ssl_ctx_st*, password_call)) \
     F(int, SSL_CTX_use_certificate_chain_file, (ssl_ctx_st*, const char*)) \
@@ -88,7 +90,8 @@ using verify_call = int (*)(int, x509_store_ctx_st*);
     F(char*, X509_NAME_oneline, (const X509_name_st*, char*, int)) \
     F(X509_pubkey_st*, X509_get_X509_PUBKEY, (const x509_st*)) \
     F(int, i2d_X509_PUBKEY, (const X509_pubkey_st*, unsigned char**)) \
-    F(int, EVP_Digest, (const void*, std::size_t, unsigned char*, unsigned int*, const evp_md_st*, engine_st*)) \
+    F(int, EVP_Digest, (const void*, std::size_t, unsigned char*, unsigned int*, const evp_md_st*, \
+                       engine_st*)) \
     F(const evp_md_st*, EVP_sha256, (void)) \
     /* shared keys */ \
     F(void, SSL_CTX_set_psk_use_session_callback, (ssl_ctx_st*, psk_use_call)) \
@@ -120,8 +123,10 @@ using verify_call = int (*)(int, x509_store_ctx_st*);
     /* what a connection stands on */ \
     F(bio_method_st*, BIO_meth_new, (int, const char*)) \
     F(void, BIO_meth_free, (bio_method_st*)) \
-    F(int, BIO_meth_set_write_ex, (bio_method_st*, int (*)(bio_st*, const char*, std::size_t, std::size_t*))) \
-    F(int, BIO_meth_set_read_ex, (bio_method_st*, int (*)(bio_st*, char*, std::size_t, std::size_t*))) \
+    F(int, BIO_meth_set_write_ex, (bio_method_st*, \
+                                  int (*)(bio_st*, const char*, std::size_t, std::size_t*))) \
+    F(int, BIO_meth_set_read_ex, (bio_method_st*, \
+                                  int (*)(bio_st*, char*, std::size_t, std::size_t*))) \
     F(int, BIO_meth_set_ctrl, (bio_method_st*, long (*)(bio_st*, int, long, void*))) \
     F(bio_st*, BIO_new, (const bio_method_st*)) \
     F(void, BIO_set_init, (bio_st*, int)) \
@@ -136,7 +141,7 @@ struct functions {
 #undef OPENSSL_POINTER
 };
 
-// -- constants: NAME here is SSL_NAME, BIO_NAME, X509_NAME or TLS1_NAME there ----------------------------
+// -- constants: NAME here is SSL_NAME, BIO_NAME, X509_NAME or TLS1_NAME there ---------------------
 
 // SSL_CTX_ctrl and SSL_ctrl
 inline constexpr int ctrl_mode = 33;

@@ -10,13 +10,14 @@
 //                  false its make() returns reason::unsupported and everything works by copying
 //   os_has_epoll   true if evl's epoll backend is there
 //   os_accepted_inherit_options
-//                  true if an accepted TCP socket has the options its listener had (no_delay, keepalive):
-//                  they are then set once, not for every connection
+//                  true if an accepted TCP socket has the options its listener had (no_delay,
+//                  keepalive): they are then set once, not for every connection
 //
 // The functions a port implements are those declared in libp/fd.h, socket.h, socket_address.h,
 // resolver.h, clock.h, random.h, signals.h, process.h and terminal.h. What those headers promise is
-// the whole contract: non-blocking calls, EINTR never seen above sys, SIGPIPE never raised, close-on-exec on
-// every descriptor, errors as libp::error with the reason worked out from the system's own code.
+// the whole contract: non-blocking calls, EINTR never seen above sys, SIGPIPE never raised,
+// close-on-exec on every descriptor, errors as libp::error with the reason worked out from the
+// system's own code.
 //
 // A system that clears a reset socket's buffers (Windows) is allowed to: above sys a broken socket
 // promises nothing about bytes not yet received.

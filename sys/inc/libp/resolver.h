@@ -1,14 +1,15 @@
 #pragma once
 
-// Name resolution off the loop: getaddrinfo(3) blocks for as long as DNS takes, so it runs on worker threads.
+// Name resolution off the loop: getaddrinfo(3) blocks for as long as DNS takes, so it runs on
+// worker threads.
 //
-// resolve() returns at once; the callback is called later, exactly once, ON A WORKER THREAD: it should do nothing but
-// post the result to its loop. A numeric address or UNIX path never needs the resolver.
-// (If the system has no thread for the first request, resolve() itself calls back, with a limit: posting works there too.)
-// Destroying a lookup cancels its callback, unless that is already running; a name still queued is
-// then never looked up. Destroying the resolver does not wait for a getaddrinfo that hangs: pending
-// callbacks are dropped, and none is running or will run once the destructor has returned. So a
-// callback must not destroy its resolver.
+// resolve() returns at once; the callback is called later, exactly once, ON A WORKER THREAD: it
+// should do nothing but post the result to its loop. A numeric address or UNIX path never needs the
+// resolver. (If the system has no thread for the first request, resolve() itself calls back, with a
+// limit: posting works there too.) Destroying a lookup cancels its callback, unless that is already
+// running; a name still queued is then never looked up. Destroying the resolver does not wait for a
+// getaddrinfo that hangs: pending callbacks are dropped, and none is running or will run once the
+// destructor has returned. So a callback must not destroy its resolver.
 
 #include <libp/result.h>
 #include <libp/socket_address.h>
@@ -27,7 +28,8 @@ class resolver {
     struct shared;
 
   public:
-    // The addresses in the order the system prefers (RFC 6724). Errors: resolve_failed, with a resolve_trouble.
+    // The addresses in the order the system prefers (RFC 6724). Errors: resolve_failed, with a
+    // resolve_trouble.
     using answer = result<std::vector<socket_address>>;
     using callback = std::function<void(answer)>;
 

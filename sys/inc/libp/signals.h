@@ -2,8 +2,8 @@
 
 // Signals as bytes in a pipe: the handler writes the signal's number, the event loop reads it.
 //
-// Signal disposition is per process, so there is at most one signal_pipe at a time (checked). It puts the
-// old handlers back when it dies.
+// Signal disposition is per process, so there is at most one signal_pipe at a time (checked). It
+// puts the old handlers back when it dies.
 
 #include <libp/fd.h>
 
@@ -23,7 +23,8 @@ class signal_pipe {
 
     // Readable when a signal came.
     fd_type fd() const noexcept { return read_end_.get(); }
-    // The next signal that came, in order; nothing when there is none. Repeats of one not yet taken may merge.
+    // The next signal that came, in order; nothing when there is none. Repeats of one not yet taken
+    // may merge.
     std::optional<int> take() noexcept;
 
   private:
@@ -31,7 +32,8 @@ class signal_pipe {
     std::vector<int> caught_;
 };
 
-// SIGPIPE and SIGXFSZ off for the process: a write to a dead peer, or to a file that may not grow any more, is an error value, not a death.
+// SIGPIPE and SIGXFSZ off for the process: a write to a dead peer, or to a file that may not grow
+// any more, is an error value, not a death.
 void ignore_write_signals() noexcept;
 
 }  // namespace libp

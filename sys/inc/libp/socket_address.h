@@ -1,6 +1,7 @@
 #pragma once
 
-// The address of a socket: IPv4, IPv6 with an optional zone, or a UNIX path (abstract ones start with '@').
+// The address of a socket: IPv4, IPv6 with an optional zone, or a UNIX path (abstract ones start
+// with '@').
 //
 // Text forms, as parse() reads and to_string() writes them:
 //     127.0.0.1:80    [::1]:80    [fe80::1%eth0]:80    /run/x.sock    ./x.sock    @name
@@ -25,9 +26,11 @@ class socket_address {
 
     // A numeric address with its port, or a UNIX path. Errors: invalid.
     static result<socket_address> parse(std::string_view text);
-    // "127.0.0.1", "::1", "fe80::1%eth0" (no brackets) and a port in host byte order. Errors: invalid (a name is invalid here).
+    // "127.0.0.1", "::1", "fe80::1%eth0" (no brackets) and a port in host byte order. Errors:
+    // invalid (a name is invalid here).
     static result<socket_address> from_ip(std::string_view ip, std::uint16_t port);
-    // A path of at most longest_path() bytes; '@' first means Linux's abstract namespace (unsupported elsewhere).
+    // A path of at most longest_path() bytes; '@' first means Linux's abstract namespace
+    // (unsupported elsewhere).
     static result<socket_address> from_path(std::string_view path);
     static std::size_t longest_path() noexcept;  // 107 on Linux
     // From the system's own form; `size` bytes at `raw`.
@@ -41,7 +44,8 @@ class socket_address {
     void set_port(std::uint16_t port) noexcept;
     bool is_loopback() const noexcept;  // 127.0.0.0/8, ::1, ::ffff:127.0.0.0/104, any UNIX path
     bool is_wildcard() const noexcept;
-    // The IP address alone, in network order; an IPv4 one as ::ffff:a.b.c.d. All zero for what is none.
+    // The IP address alone, in network order; an IPv4 one as ::ffff:a.b.c.d. All zero for what is
+    // none.
     std::array<std::uint8_t, 16> ip_bytes() const noexcept;
     std::string to_string() const;  // "?" for none, "(unnamed)" for a UNIX socket without a path
     std::string path() const;       // UNIX only; "" otherwise or unnamed
@@ -64,8 +68,8 @@ struct host_port {
     std::string to_string() const;  // with brackets where they are needed
 };
 
-// `text` as above. A bare number is a port when `bare_is_port`, else a host. Errors: invalid (two colons
-// without brackets, an unclosed bracket, a port above 65535, something after the port).
+// `text` as above. A bare number is a port when `bare_is_port`, else a host. Errors: invalid (two
+// colons without brackets, an unclosed bracket, a port above 65535, something after the port).
 result<host_port> split_host_port(std::string_view text, bool bare_is_port);
 
 }  // namespace libp

@@ -5,22 +5,26 @@
 //
 //  -- identity --
 //
-// A node is a process's end of sessions: a random `node_id` and an `instance` that changes with every start. A session is the unordered pair of
-// its two ends' (node_id, instance), and a tag. Two subflows whose HELLOs give the same key belong to one session, whoever dialled.
-// A known node_id with a new instance is a restarted peer: its old session breaks.
+// A node is a process's end of sessions: a random `node_id` and an `instance` that changes with
+// every start. A session is the unordered pair of its two ends' (node_id, instance), and a tag. Two
+// subflows whose HELLOs give the same key belong to one session, whoever dialled. A known node_id
+// with a new instance is a restarted peer: its old session breaks.
 //
 //  -- roles without roles --
 //
-// Whatever needs the two ends to differ (stream id parity) compares node_id || instance bytewise: the
-// lower one is the even side. Equal means that both ends are this very process: self_connect.
+// Whatever needs the two ends to differ (stream id parity) compares node_id || instance bytewise:
+// the lower one is the even side. Equal means that both ends are this very process: self_connect.
 //
-// READY is sent once the peer's HELLO was accepted; streams' frames may follow only after the peer's READY has come. A subflow's id
-// is the XOR of the first four bytes of the two nonces: both ends work it out alike.
+// READY is sent once the peer's HELLO was accepted; streams' frames may follow only after the
+// peer's READY has come. A subflow's id is the XOR of the first four bytes of the two nonces: both
+// ends work it out alike.
 //
 //  -- refusals --
 //
-// An end that has the peer's HELLO and will not have the subflow says why, by GOAWAY in place of READY. The peer's handshake then ends with that reason,
-// marked as the other end's (by_peer), if it is one of limit, session_lost, auth_failed and other_version, and else with peer_reset. Whoever sends no HELLO is not answered.
+// An end that has the peer's HELLO and will not have the subflow says why, by GOAWAY in place of
+// READY. The peer's handshake then ends with that reason, marked as the other end's (by_peer), if
+// it is one of limit, session_lost, auth_failed and other_version, and else with peer_reset.
+// Whoever sends no HELLO is not answered.
 //
 // The handshake is a pure state machine like the engine: bytes in, bytes out.
 
@@ -51,7 +55,8 @@ struct hello {
     std::uint64_t initial_credit = 2 * kib;
     std::uint32_t heartbeat_ms = 15000;
     std::uint64_t send_time_us = 0;  // informational
-    // How the sender calls and ranks the path it dialled over; nothing is sent for "" and 0. At most path_name_max bytes.
+    // How the sender calls and ranks the path it dialled over; nothing is sent for "" and 0. At
+    // most path_name_max bytes.
     std::string path{};
     std::uint8_t rank = 0;
 };
@@ -70,14 +75,16 @@ class handshake {
 
     // What is to be sent now: HELLO at first, later READY, or GOAWAY.
     chain take_output();
-    // Bytes from the peer, any split; consumes what belongs to the handshake and leaves the rest in `data` for the engine once done().
-    // Errors: protocol_error, tls_wanted, checksum_error, self_connect, other_version, and what the peer refused us for. They end the subflow: without
+    // Bytes from the peer, any split; consumes what belongs to the handshake and leaves the rest in
+    // `data` for the engine once done(). Errors: protocol_error, tls_wanted, checksum_error,
+    // self_connect, other_version, and what the peer refused us for. They end the subflow: without
     // another word, unless it is refused() by then.
     error received(chain& data);
 
     // The peer's HELLO is known (its session can be looked up), and accept() has not been called.
     bool undecided() const noexcept { return state_ == state::hello_received; }
-    // We take this subflow: queues READY. `goes_on`: the peer must have its session already (wire.h, section 3).
+    // We take this subflow: queues READY. `goes_on`: the peer must have its session already
+    // (wire.h, section 3).
     void accept(bool goes_on = false);
     // Instead, or once done(), with nothing more to be sent or received: queues GOAWAY.
     void refuse(error why);
