@@ -3,7 +3,7 @@
 
 #include "raw_peer.h"
 
-#include <chrono>
+#include <ctime>
 #include <unordered_map>
 
 namespace libp::stripe {
@@ -463,12 +463,12 @@ TEST(hostile, fragments_that_are_never_confirmed_make_nothing_slow) {
             }
         p.e.set_scheduler(scheduler::automatic);
         p.frames(1);
-        const auto began = std::chrono::steady_clock::now();
+        const std::clock_t began = std::clock();
         for (int n = 0; n < 1000; ++n)
             EXPECT_FALSE(p.e.wants_transmit(1, p.now));
-        return std::chrono::steady_clock::now() - began;
+        return std::clock() - began;
     };
-    EXPECT_LT(time_of(1500), 4 * time_of(130) + 100ms);
+    EXPECT_LT(time_of(1500), 4 * time_of(130) + CLOCKS_PER_SEC / 10);
 }
 
 // A table of streams that hashes their ids as the standard library does would have all of these in
@@ -482,16 +482,16 @@ TEST(hostile, no_choice_of_ids_is_slow) {
     const auto time_of = [&](stream_id step) {
         raw_peer p({.max_streams = streams});
         p.checked = false;
-        const auto began = std::chrono::steady_clock::now();
+        const std::clock_t began = std::clock();
         for (stream_id n = 1; n <= streams; ++n)
             p.open(n * step);
         for (stream_id n = 1; n <= streams; ++n)
             p.send({.type = type::credit, .stream = n * step, .offset = 2 << 20});
         EXPECT_EQ(p.e.open_streams(), streams);
-        return std::chrono::steady_clock::now() - began;
+        return std::clock() - began;
     };
     ASSERT_LT(std::uint64_t{streams} * 2 * buckets, UINT32_MAX);
-    EXPECT_LT(time_of(2 * buckets), 5 * time_of(2) + 100ms);
+    EXPECT_LT(time_of(2 * buckets), 5 * time_of(2) + CLOCKS_PER_SEC / 10);
 }
 
 }  // namespace

@@ -20,6 +20,22 @@ struct another_peer {
     node it;
 };
 
+// b has given up a session that a still waits in, and has one with somebody else.
+struct given_up_by_b : world {
+    given_up_by_b() : world({.resume = 600s}, {.resume = 10s}), other(*this) {
+        join_many(2);
+        b.answer.fin = false;
+        waits = &open({.to_send = 1000, .fin = false});
+        EXPECT_TRUE(run([&] { return !b.talkers.empty() && b.talkers[0]->received() == 1000; }));
+        EXPECT_TRUE(run([&] { return waits->pipe().has(io_flag::ready); }));
+        for (link& l : links)
+            l.cut();
+        EXPECT_TRUE(run([&] { return b.it.sessions() == 1; }, 20s));
+    }
+    another_peer other;
+    talker* waits = nullptr;
+};
+
 // One end gave the session up, the other has not yet: they must not take half of it up again.
 TEST(StripePeer, AnEndedSessionStaysEnded) {
     world w({.resume = 60s}, {.resume = 10s});
@@ -42,15 +58,8 @@ TEST(StripePeer, AnEndedSessionStaysEnded) {
 }
 
 TEST(StripePeer, AnEndedSessionIsRefusedWhereOthersLive) {
-    world w({.resume = 60s}, {.resume = 10s});
-    another_peer other(w);
-    w.join_many(1);
-    w.b.answer.fin = false;
-    talker& t = w.open({.to_send = 1000, .fin = false});
-    ASSERT_TRUE(w.run([&] { return !w.b.talkers.empty() && w.b.talkers[0]->received() == 1000; }));
-    ASSERT_TRUE(w.run([&] { return t.pipe().has(io_flag::ready); }));
-    w.links[0].cut();
-    ASSERT_TRUE(w.run([&] { return w.b.it.sessions() == 1; }, 20s));
+    given_up_by_b w;
+    talker& t = *w.waits;
     subflow_diary diary;
     w.join({}, &diary, 7);
     ASSERT_TRUE(w.run([&] { return diary.gone.size() == 1; }));
@@ -67,16 +76,8 @@ TEST(StripePeer, AnEndedSessionIsRefusedWhereOthersLive) {
 // It is not remembered for ever; but the peer knows that there was one. Begun again, it would be
 // given what it has had once.
 TEST(StripePeer, AForgottenSessionIsNotBegunAgain) {
-    world w({.resume = 600s}, {.resume = 10s});
-    another_peer other(w);
-    w.join_many(2);
-    w.b.answer.fin = false;
-    talker& t = w.open({.to_send = 1000, .fin = false});
-    ASSERT_TRUE(w.run([&] { return !w.b.talkers.empty() && w.b.talkers[0]->received() == 1000; }));
-    ASSERT_TRUE(w.run([&] { return t.pipe().has(io_flag::ready); }));
-    for (link& l : w.links)
-        l.cut();
-    ASSERT_TRUE(w.run([&] { return w.b.it.sessions() == 1; }, 20s));
+    given_up_by_b w;
+    talker& t = *w.waits;
     for (int n = 0; n < 300; ++n) {
         another_peer passer_by(w);
         ASSERT_TRUE(w.run([&] { return w.b.it.sessions() == 2; }));

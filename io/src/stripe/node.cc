@@ -187,6 +187,8 @@ void node::core::unfinished_changed(std::size_t was, std::size_t is) {
     while (unfinished > most_unfinished(options)) {
         const auto most =
             std::ranges::max_element(sessions, {}, [](const auto& s) { return s->unfinished(); });
+        check(most != sessions.end() && (*most)->unfinished() > 0,
+              "unfinished bytes are miscounted");
         (*most)->lose_most_unfinished();
     }
 }

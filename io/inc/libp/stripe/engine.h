@@ -316,7 +316,7 @@ class engine {
     std::size_t open_streams() const;
     // Without those of which the peer has sent something, but no OPEN has come.
     std::size_t opened_streams() const;
-    // Bytes received of a frame that has not come whole.
+    // Bytes received of a frame that has not come whole; 0 for a subflow that is not up.
     std::size_t unfinished(subflow_id id) const;
     // Bytes held: to be sent, sent and unconfirmed, received and unread.
     std::size_t memory() const;

@@ -140,6 +140,9 @@ class node {
 
     // `streams` is given what peers open, from the loop; without one every OPEN is refused. It may
     // call the node but not destroy it.
+    // `out` is told of sessions and subflows: of what others began 50 lines a second of each, and
+    // 10 of those that were refused; the next one says how many were left out. Sessions that were
+    // lost with their streams, and subflows with an owner, are always told.
     node(event_loop& loop, const log& out, const node_options& options,
          stream_handler streams = {});
     ~node();
